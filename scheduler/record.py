@@ -1,0 +1,311 @@
+"""What a record, a revision and a delivery are, and which moves are allowed. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from scheduler.embargo import Kind, Lift, Reading
+
+FAR_AHEAD = timedelta(days=731)
+"""A lift further away than this is taken for a slip of the pen and shown to a person."""
+
+
+class State(StrEnum):
+    """Where a record stands. Who moves it on is said behind each."""
+
+    ATTENTION = "attention"  # a person: confirm, amend, withdraw, or an edit of the file
+    HELD = "held"  # the lift; or a person: amend, lift, withdraw
+    RELEASED = "released"  # a person: correct, retract
+    WITHDRAWN = "withdrawn"  # no one
+    RETRACTED = "retracted"  # no one
+
+
+class DeliveryState(StrEnum):
+    """Where one mail to one address stands."""
+
+    PENDING = "pending"  # owed, nothing tried or to be tried again at `due_at`
+    CLAIMED = "claimed"  # a worker has it; nothing has left
+    SENDING = "sending"  # announced: from here on a crash leaves it unknown
+    SENT = "sent"  # the next server has taken it
+    FAILED = "failed"  # refused for good, or given up
+    UNCERTAIN = "uncertain"  # the reply was lost; it may or may not have gone out
+
+
+class Purpose(StrEnum):
+    """Why a mail is owed."""
+
+    RELEASE = "release"
+    CORRECTION = "correction"
+    RETRACTION = "retraction"
+
+
+class PastOnArrival(StrEnum):
+    """What to do with a record whose lift has passed before it came in."""
+
+    HOLD = "hold"  # attention
+    RELEASE = "release"
+
+
+class Overdue(StrEnum):
+    """What to do at start with a record that fell due while the service was down."""
+
+    RELEASE = "release"
+    HOLD = "hold"  # attention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedEmbargo:
+    """The ``embargo`` of a record's metadata, as written: ``words`` verbatim, ``zone`` if given apart, ``line`` in the file."""
+
+    words: str
+    zone: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question of a transcript: who asked, for which outlet (``None`` where the text does not say)."""
+
+    asker: str | None = field(default=None, repr=False)
+    outlet: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """What a source hands us: raw fields, and where they came from.
+
+    ``origin`` is the source's own name for it (a file's path), ``digest`` the SHA-256 of its bytes in hex. ``body`` is
+    CommonMark; ``body_line`` is the line of the file on which it starts, counting from 1. ``issued`` is the date of the
+    document where it states one, ``seen`` a date on or after it (when the page was saved): a bound, never a date of issue.
+    """
+
+    id: str
+    origin: str
+    digest: str
+    title: str = field(repr=False)
+    body: str = field(repr=False)
+    body_line: int = 1
+    embargo: StatedEmbargo | None = None
+    summary: str | None = field(default=None, repr=False)
+    topics: tuple[str, ...] = field(default=(), repr=False)
+    attribution: str | None = field(default=None, repr=False)
+    withhold: tuple[str, ...] = field(default=(), repr=False)
+    lists: tuple[str, ...] | None = None
+    contact: str | None = field(default=None, repr=False)
+    source: str | None = field(default=None, repr=False)
+    language: str | None = None
+    correction: str | None = field(default=None, repr=False)
+    issued: date | None = None
+    seen: date | None = None
+    moderator: str | None = field(default=None, repr=False)
+    speakers: tuple[str, ...] = field(default=(), repr=False)
+    questions: tuple[Question, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A brief's text made ready to be shown: sanitised HTML, plain text (paragraphs parted by an empty line), summary."""
+
+    html: str = field(repr=False)
+    text: str = field(repr=False)
+    summary: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A record as the outputs see it; what templates are given.
+
+    ``tag`` is its permanent ``tag:`` URI (RFC 4151), made once when the record came in. ``address`` the page's path below the newsroom's URL. ``published_at`` is the lift,
+    ``updated_at`` the last significant change. ``correction`` and ``retraction`` are sentences for readers, where there are any.
+    """
+
+    id: str
+    uuid: str
+    tag: str
+    revision: int
+    title: str = field(repr=False)
+    summary: str = field(repr=False)
+    html: str = field(repr=False)
+    text: str = field(repr=False)
+    published_at: datetime
+    updated_at: datetime
+    zone: str
+    language: str
+    topics: tuple[str, ...] = ()
+    attribution: str | None = None
+    contact: str | None = None
+    source: str | None = None
+    moderator: str | None = None
+    speakers: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+    correction: str | None = None
+    retraction: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The page's path below the newsroom's URL, not percent-encoded."""
+        return self.address_of(self.id)
+
+    @staticmethod
+    def address_of(record_id: str) -> str:
+        """The path of the page of the record with this id."""
+        return f"releases/{record_id}.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One mail owed to one address for one revision, as a worker holds it.
+
+    ``earlier`` are the Message-IDs this person already had for the record, oldest first.
+    """
+
+    id: int
+    record_id: str
+    revision: int
+    purpose: Purpose
+    list: str
+    recipient: str = field(repr=False)
+    attempts: int
+    earlier: tuple[str, ...] = ()
+
+
+class Decided(StrEnum):
+    """Where a record's embargo was read."""
+
+    METADATA = "metadata"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is to happen to a brief: held until ``lift`` (``None``: until a person lifts it), or attention with its reason."""
+
+    state: State
+    kind: Kind
+    words: str = field(repr=False)
+    decided: Decided
+    lift: Lift | None = None
+    reason: str | None = field(default=None, repr=False)
+    candidates: tuple[Lift, ...] = ()
+    unfit: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a revision is made from: a brief with everything decided about it.
+
+    ``zone`` and ``language`` hold where it names none; ``domain`` is the newsroom's, for the ``tag:`` URI of a new record.
+    """
+
+    brief: Brief
+    content: Content = field(repr=False)
+    verdict: Verdict
+    zone: str
+    language: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A record as it stands in the store, without its texts.
+
+    ``digest`` is that of its file as last read, accepted or not; ``accepted_digest`` that of the current revision.
+    """
+
+    id: str
+    uuid: str
+    origin: str
+    digest: str
+    accepted_digest: str
+    state: State
+    revision: int
+    lift_at: datetime | None
+    settled_by: str | None
+    reason: str | None = field(repr=False)
+    lists: tuple[str, ...] | None
+    accepted_at: datetime
+    released_at: datetime | None
+    changed_at: datetime | None
+    vanished: bool
+    kind: Kind
+    words: str = field(repr=False)
+    zone: str
+    candidates: tuple[Lift, ...] = field(repr=False)
+    unfit: str | None = field(repr=False)
+    title: str = field(repr=False)
+
+
+def check(
+    *, stated: Reading | None, text: Reading, now: datetime, past_on_arrival: PastOnArrival, unfit: str | None = None
+) -> Verdict:
+    """Decides about a brief from its metadata's reading (``None``: it has none) and its running text's.
+
+    ``unfit`` is a sentence that keeps the text from going out whatever the time, such as a withheld name found in it.
+    """
+    decided = Decided.TEXT if stated is None else Decided.METADATA
+    reading = text if stated is None else stated
+    lift, reason = reading.lift, None
+    if reading.kind is Kind.IMMEDIATE and stated is not None:
+        lift = Lift(at=now, local=now.replace(tzinfo=None), zone="UTC")
+    if stated is None:
+        reason = _without_metadata(text)
+    elif _contradicted(stated, text):
+        reason = (
+            f"The metadata says “{stated.words}”, the text says “{text.words}”. "
+            "Confirm the time that is right, or correct the file."
+        )
+    if reason is None and reading.kind is Kind.FIXED:
+        reason = _unlikely(reading, now, past_on_arrival)
+    candidates = reading.candidates or ((reading.lift,) if reading.lift else ())
+    if reason and stated is not None and text.lift is not None and text.lift not in candidates:
+        candidates = (*candidates, text.lift)
+    reason = unfit or reason
+    return Verdict(
+        state=State.ATTENTION if reason else State.HELD,
+        kind=reading.kind,
+        words=reading.words,
+        decided=decided,
+        lift=None if reason else lift,
+        reason=reason,
+        candidates=candidates,
+        unfit=unfit,
+    )
+
+
+def _without_metadata(text: Reading) -> str | None:
+    match text.kind:
+        case Kind.FIXED:
+            return None
+        case Kind.NONE:
+            return "Nothing in the metadata or the text says when. Write an `embargo:` line, or confirm a time."
+        case Kind.EVENT:
+            return (
+                f"Only the text says when: “{text.words}”. Write `embargo: on delivery` to hold it until a person lifts it, "
+                "or confirm a time."
+            )
+        case Kind.IMMEDIATE:
+            return f"Only the text says when: “{text.words}”. Write `embargo: none` to release it at once, or confirm a time."
+        case Kind.AMBIGUOUS:
+            return text.reason
+
+
+def _contradicted(stated: Reading, text: Reading) -> bool:
+    if stated.kind is Kind.FIXED:
+        return (
+            text.kind is Kind.FIXED
+            and text.lift is not None
+            and stated.lift is not None
+            and text.lift.at != stated.lift.at
+        )
+    return stated.kind is Kind.IMMEDIATE and text.kind in {Kind.FIXED, Kind.EVENT, Kind.AMBIGUOUS}
+
+
+def _unlikely(reading: Reading, now: datetime, past_on_arrival: PastOnArrival) -> str | None:
+    assert reading.lift is not None
+    if reading.lift.at > now + FAR_AHEAD:
+        return f"The lift, {reading.lift}, is more than two years ahead. If it is meant, confirm it; else correct the year."
+    if reading.lift.at <= now and past_on_arrival is PastOnArrival.HOLD:
+        return f"The lift, {reading.lift}, had passed when the record came in. Confirm it to release at once, or correct it."
+    return None
