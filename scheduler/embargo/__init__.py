@@ -1,0 +1,22 @@
+"""A source's words about when, turned into one instant, or a refusal with its reason. Pure: no I/O, no clock.
+
+Two ways in. :func:`stated` reads the ``embargo`` of a record's metadata and is strict: what does not name exactly one
+instant raises :class:`~scheduler.errors.EmbargoRefused`. :func:`read` reads running text, finds every statement in it and
+answers with one :class:`Reading`; it never raises and never guesses.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from scheduler.embargo.answer import Kind, Lift, Place, Reading, Statement
+from scheduler.embargo.metadata import stated
+from scheduler.embargo.text import read
+from scheduler.embargo.zones import offset, tz_version, zone
+
+__all__ = ["Kind", "Lift", "Place", "Reading", "Statement", "lift_in", "read", "stated", "tz_version", "zone"]
+
+
+def lift_in(key: str, at: datetime) -> Lift:
+    """The lift at an aware instant, as clocks show it in `key`: an IANA key or an offset such as ``-05:00``."""
+    return Lift(at=at, local=at.astimezone(offset(key) or zone(key)).replace(tzinfo=None), zone=key)

@@ -1,0 +1,77 @@
+"""Whose embargo a text speaks of: its own, or another one."""
+
+from __future__ import annotations
+
+import re
+
+from scheduler.embargo.words import AFTERWARDS, EXAMPLES, LABELS, OTHERS, OURS, REPORTS
+
+ADVERB = re.compile(rf"(?:(?<!\w)(?:{LABELS})\s+)+$".replace(" ", r"\s+"))
+"""The words straight before an opening that belong to it."""
+
+PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
+STOP = re.compile(r"[.!?][\"')\]]*(?:\s|$)")
+
+_OTHERS = re.compile(OTHERS)
+_EXAMPLES = re.compile(EXAMPLES)
+_REPORTS = re.compile(REPORTS)
+_AFTERWARDS = re.compile(AFTERWARDS)
+_OURS = re.compile(OURS)
+_ABBREVIATED = re.compile(r"\b(?:[ap]\.?m|[a-z]|sen|mr|mrs|ms|dr|hon|rt|st|no|vs)\.$")
+_LABEL = re.compile(r"\s*(?::|until|till|\d|bis|fino|hasta|jusqu)")
+_BACK = 240  # characters before an opening that can say whose embargo it is
+
+
+def sentence_before(raw: str, text: str, start: int) -> str:
+    """What stands before a place in its sentence: from the last full stop that ends one, or an empty line."""
+    begin = max(0, start - _BACK)
+    for stop in STOP.finditer(text, begin, start):
+        ends = raw[stop.end() : stop.end() + 1].isupper()
+        if ends and not _ABBREVIATED.search(text[max(0, stop.start() - 5) : stop.start() + 1]):
+            begin = stop.end()
+    for gap in PARAGRAPH.finditer(text, begin, start):
+        begin = gap.end()
+    return text[begin:start]
+
+
+def is_banner(raw: str, text: str, start: int, end: int) -> bool:
+    """Whether an opening stands by itself: in capitals, at the head of a line, behind a mark, or as a label."""
+    if raw[start:end].isupper():
+        return True
+    line = text.rfind("\n", 0, start) + 1
+    head = text[max(line, start - 80) : start]
+    adverb = ADVERB.search(head)
+    begin = start - (len(adverb.group()) if adverb else 0)
+    head = head[: adverb.start()] if adverb else head
+    if not re.search(r"[a-z]", head):
+        # Prose that a mail program has wrapped goes on from a long line before.
+        previous = text[text.rfind("\n", 0, max(line - 1, 0)) + 1 : max(line - 1, 0)].strip()
+        return raw[begin].isupper() or not 50 < len(previous) < 200 or bool(head.strip())
+    if raw[begin].isupper() and (
+        text.startswith("embargoed", start) or _LABEL.match(text, end) or re.search(r"\.\s*$", head)
+    ):
+        return True
+    return re.search(r"[(\[*:|/-]\s*$", head) is not None and text[end : end + 1] not in {"s", "-"}
+
+
+def is_label(raw: str, text: str, start: int, end: int) -> bool:
+    """Whether a banner without a time still sets an embargo: it heads its line and is capitals, a label or the whole line."""
+    line = text.rfind("\n", 0, start) + 1
+    stop = text.find("\n", end, end + 1000)
+    rest = text[end : stop if stop >= 0 else end + 1000].strip(" *.!)]")
+    if re.search(r"\w", ADVERB.sub("", text[max(line, start - 80) : start])):
+        return False
+    return raw[start:end].isupper() or not rest or re.match(r":|(?:for|until|till)\b", rest) is not None
+
+
+def is_of_others(lead: str, after: str, *, banner: bool) -> bool:
+    """Whether the words around an opening say that the embargo is none of this text: another's, a rule, an example."""
+    if banner:
+        lead = lead[lead.rfind("\n") + 1 :]
+    reported = _EXAMPLES.search(lead) or (not banner and _REPORTS.search(lead))
+    return bool(reported or _OTHERS.search(lead) or _AFTERWARDS.match(after))
+
+
+def is_ours(lead: str) -> bool:
+    """Whether a sentence of prose, up to the opening, speaks of this text."""
+    return _OURS.search(lead) is not None

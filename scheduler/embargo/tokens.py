@@ -1,0 +1,339 @@
+"""Running text cut into what an embargo statement is made of: clock times, days, zones, events and the words around them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+
+from scheduler.embargo.words import LANGUAGES, NUMBERS, PLACES, TWISTS
+from scheduler.embargo.zones import ABBREVIATIONS, keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A piece of a statement; ``start`` and ``end`` are offsets in the folded text it was found in."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock(Token):
+    """A time of day. ``times`` are its readings: days to add, hour, minute.
+
+    More than one: the words leave it open, and the first is the one a 24-hour clock shows. ``digits`` counts those of the hour.
+    """
+
+    times: tuple[tuple[int, int, int], ...]
+    digits: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day(Token):
+    """A calendar day. ``dates`` are its readings as year, month, day; year and month are ``None`` where they aren't said."""
+
+    dates: tuple[tuple[int | None, int | None, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weekday(Token):
+    """A day of the week, Monday 0. ``lead`` is ``this`` or ``next`` where that is said."""
+
+    number: int
+    lead: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relative(Token):
+    """A day counted from the day of issue (``shift``), a part of the day (``a`` before noon, ``p`` after), or both."""
+
+    shift: int | None
+    half: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where(Token):
+    """A zone: an IANA ``key`` (with the ``season`` its name claims), an ``abbreviation``, or ``quarters`` of an hour east."""
+
+    key: str = ""
+    season: str = ""
+    abbreviation: str = ""
+    quarters: int | None = None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Token):
+    """Something that must happen first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About(Token):
+    """A word that makes a time less than exact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twist(Token):
+    """Words that make what stands beside them mean another time, such as "the day after"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Until(Token):
+    """A word that leads to the end of an embargo."""
+
+
+def fold(text: str) -> str:
+    """The text in lower case and without accents or typographic quotes, dashes and blanks: character for character."""
+    lowered = text.lower()
+    if len(lowered) != len(text):
+        lowered = "".join(low if len(low := char.lower()) == 1 else char for char in text)
+    return lowered if lowered.isascii() else lowered.translate(_plain())
+
+
+@cache
+def _plain() -> dict[int, str]:
+    plain = {code: unicodedata.normalize("NFD", chr(code))[0] for code in range(0xC0, 0x250)}
+    plain |= dict.fromkeys(map(ord, "‘’´`ʼ′"), "'") | dict.fromkeys(map(ord, "“”„«»″"), '"')
+    plain |= dict.fromkeys(map(ord, "‐‑‒–—―−"), "-") | dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F), " ")
+    return plain | {ord("º"): "°", ord("："): ":"}
+
+
+def _numbered(groups: list[str], first: int) -> dict[str, int]:
+    return {word: number for number, group in enumerate(groups, first) for word in group.split("|")}
+
+
+def group(*names: str) -> list[str]:
+    """The words of a kind, such as ``until``, of every language."""
+    return [word for language in LANGUAGES for name in names for word in getattr(language, name).split("|")]
+
+
+def any_of(words: list[str] | dict[str, int]) -> str:
+    """A regular expression for any of these words, longest first, whatever white space stands between their parts."""
+    return "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in sorted(set(words), key=len, reverse=True))
+
+
+_MONTHS = {word: number for language in LANGUAGES for word, number in _numbered(language.months.split(","), 1).items()}
+_WEEKDAYS = {
+    word: number for language in LANGUAGES for word, number in _numbered(language.weekdays.split(","), 0).items()
+}
+_SHIFTS = dict.fromkeys(group("today", "tonight"), 0) | dict.fromkeys(group("tomorrow"), 1)
+_HALVES = dict.fromkeys(group("morning"), "a") | dict.fromkeys(group("evening", "tonight"), "p")
+_NOON = frozenset(group("noon"))
+_HOURS = NUMBERS.split("|")
+_SEASONS = {"standard": "standard", "daylight": "daylight", "summer": "daylight", "saving": "", "savings": ""}
+
+_M = r"(?:[.\s]*(?P<half{0}>[ap])\.?\s?m(?![a-z])\.?)"
+_ZONISH = rf"(?:{any_of(list(map(str.lower, ABBREVIATIONS)))}|utc|gmt|local|(?:[a-z.]+\s+){{1,2}}time)\b"
+_UNIT = any_of(group("hour"))
+_ALONE = any_of([unit for unit in group("hour") if unit not in {"hours", "hrs", "hr"}])
+TWIST = TWISTS.replace(" ", r"\s+")
+_YEAR = rf"(?:19|20|21)\d\d(?!\d|\s?(?:{_UNIT})\b)"
+_ORDINAL = r"(?:\s?(?:st|nd|rd|th|er|°|o)\b\.?|\.|°)?"
+_PATTERNS = {
+    "iso": r"(?P<yi>\d{4})-(?P<mi>\d\d)-(?P<di>\d\d)(?:t(?=\d)|(?!\d))",
+    "dmy": rf"(?P<d1>\d{{1,2}}){_ORDINAL}\s*(?:of\s+|de\s+|del\s+|di\s+|-)?(?P<mo1>{any_of(_MONTHS)})(?![a-z])\.?"
+    rf"(?:[\s,-]{{0,3}}(?:de\s+|del\s+)?(?P<y1>{_YEAR}))?",
+    "mdy": rf"(?P<mo2>{any_of(_MONTHS)})(?![a-z])\.?\s*(?P<d2>\d{{1,2}})(?!\d)(?:\s?(?:st|nd|rd|th)\b)?"
+    rf"(?!\s?[:.]\s?\d\d|\s*[ap]\.?\s?m\b)(?:[\s,]{{1,3}}(?P<y2>{_YEAR}))?",
+    "num": r"(?P<a>\d{1,2})(?P<sep>[/.-])(?P<b>\d{1,2})(?P=sep)(?P<y3>(?:19|20|21)\d\d|\d\d)(?!\d|[:.]\d)",
+    "dm": r"(?P<d4>\d{1,2})\.(?P<m4>\d{1,2})\.(?!\d)",
+    "mil12": rf"(?P<h1>\d{{1,2}})(?P<n1>[0-5]\d){_M.format(1)}",
+    "clock12": rf"(?P<h2>\d{{1,2}})(?:\s?[.:]\s?(?P<n2>[0-5o][\do]))?(?:[.:][0-5]\d)?{_M.format(2)}",
+    "clock24": rf"(?P<h3>\d{{1,2}})(?:[:.]|\s?(?:h|uhr)\s?)(?P<n3>[0-5]\d)(?:[:.][0-5]\d)?(?!\d|[./]\d)"
+    rf"(?:\s*(?P<u3>{_UNIT})(?![a-z])\.?)?",
+    "mil24": rf"(?P<h4>[01]\d|2[0-4])(?P<n4>[0-5]\d)(?:\s*(?:{_UNIT})(?![a-z])\.?|(?=[\s(,]{{1,3}}{_ZONISH})"
+    r"|(?<=0\d\d\d)(?!\d))",
+    "hour": rf"(?P<h5>\d{{1,2}})\s?(?P<u5>{_ALONE})(?![a-z])",
+    "orehour": r"(?:ore|alle|las)\s+(?P<h6>\d{1,2})(?![\d:.])",
+    "word": rf"(?P<w7>{NUMBERS})\s+(?:o'clock|(?P<half7>[ap])\.?\s?m(?![a-z])\.?)",
+    "noon": rf"(?:{any_of(group('noon', 'midnight'))})(?![a-z])",
+    "offset": r"(?:(?:utc|gmt)\s?(?P<sign>[+-])\s?(?P<oh>\d{1,2})(?::?(?P<om>[0-5]\d))?|(?P<sign2>[+-])(?P<oh2>\d\d):?(?P<om2>[0-5]\d))(?!\d)|(?<=\d)z(?!\w)",
+    "iana": r"(?:[a-z]+/[a-z_-]+(?:/[a-z_]+)?)",
+    "abbr": rf"(?:{any_of([*map(str.lower, ABBREVIATIONS), 'utc', 'gmt', 'z'])})(?:\s+time)?(?![\w'])",
+    "named": r"(?:us\s+|u\.s\.\s+)?(?P<nm>eastern|central|mountain|pacific)(?:\s+(?P<sn>standard|daylight))?(?:\s+time)?(?!\s*european)(?![a-z])",
+    "local": r"(?:local(?:\s+time)?|ortszeit|heure\s+locale|hora\s+local|ora\s+locale)(?!\s+time|\s+in)(?![a-z])",
+    "check": r"check(?:ed)?\s+against\s+delivery|as\s+prepared\s+for\s+delivery",
+    "twist": TWIST,
+    "event": "|".join(language.event for language in LANGUAGES).replace(" ", r"\s+"),
+    "weekday": rf"(?:(?P<lead>this|next)\s+)?(?P<wd>{any_of(_WEEKDAYS)})(?![a-z])\.?",
+    "relative": rf"(?P<rel>{any_of([*_SHIFTS, *_HALVES])})(?![a-z])",
+    "dayonly": r"(?:the\s+)?(?P<d8>\d{1,2})(?:st|nd|rd|th)(?![a-z])",
+    "about": rf"(?:{any_of(group('about'))})(?![a-z])",
+    "until": rf"(?:{any_of(group('until'))})(?![a-z])",
+    "placed": r"(?:in|hora|heure\s+d[eu]|hora\s+d[eu]|ora\s+di|heure)\s+(?P<in>(?:the\s+)?[a-z][a-z.']+(?:,?\s+[a-z.]+){0,2})",
+    "placetime": r"(?P<place>[a-z][a-z.']*(?:,?\s+[a-z.']+){0,2}?)(?:\s+local)?(?:\s+(?P<sp>standard|daylight|summer))?(?:\s+savings?)?\s+time(?![a-z])",
+}
+_EDGE = r"(?:(?<!\w)|(?<=\dt))"
+_LEX = re.compile(
+    "|".join(f"(?P<{name}>{'' if name == 'offset' else _EDGE}(?:{pattern}))" for name, pattern in _PATTERNS.items())
+)
+_WORD = re.compile(r"[\w']+|.", re.DOTALL)
+
+
+@cache
+def _place_keys() -> dict[str, str]:
+    cities = {key.rpartition("/")[2].replace("_", " ").casefold(): key for key in sorted(keys(), reverse=True)}
+    return cities | PLACES
+
+
+@cache
+def _key_names() -> dict[str, str]:
+    return {key.casefold(): key for key in keys()}
+
+
+def cut(text: str, start: int, end: int) -> list[Token]:
+    """The tokens of a stretch of folded text, in order."""
+    tokens: list[Token] = []
+    position = start
+    while (found := _LEX.search(text, position, end)) is not None:
+        token = _token(found)
+        if token is not None:
+            tokens.append(token)
+            position = token.end
+            continue
+        # What reached over several words turned out to be none of ours; what it swallowed may be.
+        word = _WORD.match(text, found.start(), end)
+        position = word.end() if word and found.lastgroup in {"placed", "placetime", "iana"} else found.end()
+    return tokens
+
+
+def _token(found: re.Match[str]) -> Token | None:
+    start, end = found.span()
+    match found.lastgroup:
+        case "iso" | "dmy" | "mdy" | "num" | "dm" | "dayonly":
+            return _day(found)
+        case "mil12" | "clock12" | "clock24" | "mil24" | "hour" | "orehour" | "word" | "noon":
+            return _clock(found)
+        case "offset" | "iana" | "abbr" | "named" | "local" | "placed" | "placetime":
+            return _where(found)
+        case "event":
+            return Event(start=start, end=end)
+        case "weekday":
+            return Weekday(start=start, end=end, number=_WEEKDAYS[found["wd"]], lead=found["lead"] or "")
+        case "relative":
+            word = " ".join(found["rel"].split())
+            return Relative(start=start, end=end, shift=_SHIFTS.get(word), half=_HALVES.get(word, ""))
+        case "twist":
+            return Twist(start=start, end=end)
+        case "about":
+            return About(start=start, end=end)
+        case "until":
+            return Until(start=start, end=end)
+        case _:
+            return Token(start=start, end=end)
+
+
+def _day(found: re.Match[str]) -> Day | None:
+    start, end = found.span()
+    one = found.group
+    match found.lastgroup:
+        case "iso":
+            dates = ((int(one("yi")), int(one("mi")), int(one("di"))),)
+        case "dmy":
+            dates = ((_year(one("y1")), _MONTHS[one("mo1")], int(one("d1"))),)
+        case "mdy":
+            dates = ((_year(one("y2")), _MONTHS[one("mo2")], int(one("d2"))),)
+        case "dm":
+            dates = ((None, int(one("m4")), int(one("d4"))),)
+        case "dayonly":
+            dates = ((None, None, int(one("d8"))),)
+        case _:
+            year = _year(one("y3"))
+            dates = ((year, int(one("b")), int(one("a"))), (year, int(one("a")), int(one("b"))))
+    return Day(start=start, end=end, dates=dates)
+
+
+def _year(digits: str | None) -> int | None:
+    if digits is None:
+        return None
+    short = int(digits)
+    return short if short > 99 else short + (1900 if short > 69 else 2000)
+
+
+def _clock(found: re.Match[str]) -> Clock | None:
+    start, end = found.span()
+    one = found.group
+    half, sure = "", False
+    match found.lastgroup:
+        case "mil12":
+            digits, minutes, half = one("h1"), one("n1"), one("half1")
+        case "clock12":
+            digits, minutes, half = one("h2"), (one("n2") or "0").replace("o", "0"), one("half2")
+        case "clock24":
+            digits, minutes, sure = one("h3"), one("n3"), one("u3") is not None
+        case "mil24":
+            digits, minutes, sure = one("h4"), one("n4"), True
+        case "hour":
+            digits, minutes, sure = one("h5"), "0", one("u5") != "o'clock"
+        case "orehour":
+            digits, minutes, sure = one("h6"), "0", True
+        case "word":
+            digits, minutes, half = str(_HOURS.index(one("w7")) + 1), "0", one("half7") or ""
+        case _:
+            noon = " ".join(found.group().split()) in _NOON
+            return Clock(start=start, end=end, times=((0, 12, 0),) if noon else ((0, 0, 0), (1, 0, 0)))
+    times = _times(int(digits), int(minutes), half=half, sure=sure or digits.startswith("0"))
+    return Clock(start=start, end=end, times=times, digits=len(digits)) if times else None
+
+
+def _times(hour: int, minute: int, *, half: str, sure: bool) -> tuple[tuple[int, int, int], ...]:
+    if half and 1 <= hour <= 12:
+        return ((0, hour % 12 + (12 if half == "p" else 0), minute),)
+    if half and not (hour > 12 and half == "p"):
+        # 0.30 am says the same thing twice; 15.00 am contradicts itself.
+        return ((0, 0, minute),) if hour == 0 and half == "a" else ()
+    if hour == 24:
+        return ((1, 0, 0),) if minute == 0 else ()
+    if hour > 24:
+        return ()
+    return (
+        ((0, hour, minute),)
+        if sure or half or not 1 <= hour <= 12
+        else ((0, hour, minute), (0, (hour + 12) % 24, minute))
+    )
+
+
+def _where(found: re.Match[str]) -> Where | None:
+    start, end = found.span()
+    one = found.group
+    match found.lastgroup:
+        case "offset":
+            sign = one("sign") or one("sign2")
+            if sign is None:
+                return Where(start=start, end=end, quarters=0)
+            minutes = int(one("oh") or one("oh2")) * 60 + int(one("om") or one("om2") or 0)
+            if minutes > 14 * 60 or minutes % 15:
+                return None
+            return Where(start=start, end=end, quarters=minutes // 15 * (-1 if sign == "-" else 1))
+        case "iana":
+            key = _key_names().get(found.group())
+            return Where(start=start, end=end, key=key) if key else None
+        case "abbr":
+            name = found.group().split()[0].upper()
+            if name in {"UTC", "GMT", "Z"}:
+                return Where(start=start, end=end, quarters=0)
+            return Where(start=start, end=end, abbreviation=name)
+        case "named":
+            return Where(start=start, end=end, key=PLACES[one("nm")], season=_SEASONS.get(one("sn") or "", ""))
+        case "local":
+            return Where(start=start, end=end, local=True)
+        case "placetime":
+            key = _place_keys().get(" ".join(one("place").split()))
+            return Where(start=start, end=end, key=key, season=_SEASONS.get(one("sp") or "", "")) if key else None
+        case _:
+            return _place(found)
+
+
+def _place(found: re.Match[str]) -> Where | None:
+    """The longest run of the words after ``in`` that names a place."""
+    words, first = found["in"], found.start("in")
+    ends = [match.end() for match in re.finditer(r"[^\s,]+", words)]
+    for end in reversed(ends):
+        key = _place_keys().get(" ".join(words[:end].strip(".").split())) or _place_keys().get(
+            " ".join(words[:end].split())
+        )
+        if key:
+            return Where(start=found.start(), end=first + end, key=key)
+    return None

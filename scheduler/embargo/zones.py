@@ -1,0 +1,164 @@
+"""Time zones: which names are exact, which local times exist, and what is meant by names that are not exact.
+
+Zones come from the ``tzdata`` package and never from the machine, so the version we report is the one that decided, and
+every machine decides alike.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from zoneinfo import ZoneInfo
+
+import tzdata
+from dateutil.tz import datetime_ambiguous, datetime_exists
+
+from scheduler.errors import EmbargoRefused
+
+ABBREVIATIONS: dict[str, tuple[tuple[str, int | None], ...]] = {
+    # name: (IANA key, quarters of an hour east of UTC; None = whatever is in force there), likeliest first
+    "ET": (("America/New_York", None),),
+    "EST": (("America/New_York", -20), ("Australia/Sydney", 40)),
+    "EDT": (("America/New_York", -16), ("Australia/Sydney", 44)),
+    "CT": (("America/Chicago", None),),
+    "CST": (("America/Chicago", -24), ("Asia/Shanghai", 32), ("Australia/Adelaide", 38)),
+    "CDT": (("America/Chicago", -20), ("Australia/Adelaide", 42)),
+    "MT": (("America/Denver", None),),
+    "MST": (("America/Denver", -28),),
+    "MDT": (("America/Denver", -24),),
+    "PT": (("America/Los_Angeles", None),),
+    "PST": (("America/Los_Angeles", -32), ("Asia/Manila", 32)),
+    "PDT": (("America/Los_Angeles", -28),),
+    "AKST": (("America/Anchorage", -36),),
+    "AKDT": (("America/Anchorage", -32),),
+    "HST": (("Pacific/Honolulu", -40),),
+    "AST": (("America/Halifax", -16), ("Asia/Riyadh", 12)),
+    "ADT": (("America/Halifax", -12),),
+    "NST": (("America/St_Johns", -14),),
+    "NDT": (("America/St_Johns", -10),),
+    "BRT": (("America/Sao_Paulo", -12),),
+    "ART": (("America/Argentina/Buenos_Aires", -12),),
+    "BST": (("Europe/London", 4), ("Asia/Dhaka", 24)),
+    "IST": (("Asia/Kolkata", 22), ("Europe/Dublin", 4), ("Asia/Jerusalem", 8)),
+    "IDT": (("Asia/Jerusalem", 12),),
+    "WET": (("Europe/Lisbon", 0),),
+    "WEST": (("Europe/Lisbon", 4),),
+    "CET": (("Europe/Paris", 4),),
+    "CEST": (("Europe/Paris", 8),),
+    "MEZ": (("Europe/Berlin", 4),),
+    "MESZ": (("Europe/Berlin", 8),),
+    "EET": (("Europe/Athens", 8),),
+    "EEST": (("Europe/Athens", 12),),
+    "MSK": (("Europe/Moscow", 12),),
+    "SAST": (("Africa/Johannesburg", 8),),
+    "CAT": (("Africa/Maputo", 8),),
+    "EAT": (("Africa/Nairobi", 12),),
+    "WAT": (("Africa/Lagos", 4),),
+    "GST": (("Asia/Dubai", 16),),
+    "PKT": (("Asia/Karachi", 20),),
+    "SGT": (("Asia/Singapore", 32),),
+    "HKT": (("Asia/Hong_Kong", 32),),
+    "JST": (("Asia/Tokyo", 36),),
+    "KST": (("Asia/Seoul", 36),),
+    "AWST": (("Australia/Perth", 32),),
+    "ACST": (("Australia/Adelaide", 38),),
+    "ACDT": (("Australia/Adelaide", 42),),
+    "AEST": (("Australia/Sydney", 40),),
+    "AEDT": (("Australia/Sydney", 44),),
+    "AET": (("Australia/Sydney", None),),
+    "NZT": (("Pacific/Auckland", None),),
+    "NZST": (("Pacific/Auckland", 48),),
+    "NZDT": (("Pacific/Auckland", 52),),
+}
+"""Names of time zones that are not keys of the tz database, or stand there for something else than people mean."""
+
+_TURNED = re.compile(
+    r"(?:Etc/)?(?P<name>GMT|UTC)(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE
+)
+_OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>[0-5]\d)")
+
+
+def tz_version() -> str:
+    """The version of the tz database that decides, such as ``2026a``: that of the installed ``tzdata`` package."""
+    return tzdata.IANA_VERSION
+
+
+@cache
+def keys() -> frozenset[str]:
+    """The IANA keys of the tz database in use that name a place."""
+    names = files("tzdata").joinpath("zones").read_text("ascii").split()
+    return frozenset(name for name in names if "/" in name and not name.startswith("Etc/")) | {"UTC"}
+
+
+@cache
+def zone(key: str) -> ZoneInfo:
+    """The zone of an exact IANA key; any other name raises :class:`~scheduler.errors.EmbargoRefused`."""
+    if key not in keys():
+        raise EmbargoRefused(problem=f"'{key}' is not a time zone.", remedy=suggest(key))
+    with files("tzdata").joinpath("zoneinfo", *key.split("/")).open("rb") as compiled:
+        return ZoneInfo.from_file(compiled, key=key)
+
+
+def offset(words: str) -> timezone | None:
+    """A fixed offset such as ``-05:00`` or ``+0100``; ``None`` where the words are none, or lie beyond 14 hours."""
+    found = _OFFSET.fullmatch(words)
+    if found is None:
+        return None
+    away = timedelta(hours=int(found["hours"]), minutes=int(found["minutes"]))
+    if away > timedelta(hours=14):
+        return None
+    return timezone(-away if found["sign"] == "-" else away)
+
+
+def offset_name(away: timedelta) -> str:
+    """An offset from UTC as ``-05:00``."""
+    minutes = abs(round(away.total_seconds() / 60))
+    return f"{'-' if away < timedelta(0) else '+'}{minutes // 60:02}:{minutes % 60:02}"
+
+
+def likely(name: str, *, default_zone: str) -> str | None:
+    """The zone that an inexact name probably means, for a newsroom that works in ``default_zone``; ``None`` if unknown."""
+    meanings = ABBREVIATIONS.get(name.upper().replace(".", ""), ())
+    region = default_zone.partition("/")[0]
+    near = [key for key, _ in meanings if key == default_zone] + [key for key, _ in meanings if key.startswith(region)]
+    return (near or [key for key, _ in meanings] or [None])[0]
+
+
+def suggest(name: str, *, default_zone: str = "UTC") -> str:
+    """One sentence that says which exact zone to write instead of a name that is none."""
+    turned = _TURNED.fullmatch(name)
+    if turned is not None:
+        # The tz database counts Etc/GMT+5 westwards, five hours behind UTC; people who write GMT+5 mean ahead.
+        flip = turned["sign"] if not name.startswith("Etc/") else {"+": "-", "-": "+"}[turned["sign"]]
+        return f"Write the offset '{flip}{int(turned['hours']):02}:{turned['minutes'] or '00'}' or a zone such as 'Europe/Paris'."
+    near = likely(name, default_zone=default_zone)
+    if near is None:
+        folded = {key.casefold(): key for key in keys()} | {
+            key.rpartition("/")[2].casefold(): key for key in sorted(keys())
+        }
+        wanted = name.strip().casefold().replace(" ", "_")
+        near = next((folded[match] for match in get_close_matches(wanted, folded, n=1, cutoff=0.75)), None)
+    return (
+        f"Write '{near}'." if near else "Write an IANA zone such as 'America/New_York', or an offset such as '-05:00'."
+    )
+
+
+def instants(wall: datetime, where: tzinfo) -> tuple[datetime, ...]:
+    """The UTC instants at which clocks there show ``wall`` (naive): one, none where they skip it, two where it comes twice."""
+    if not datetime_exists(wall, where):
+        return ()
+    both = [wall.replace(tzinfo=where, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    return tuple(both) if datetime_ambiguous(wall, where) else (both[0],)
+
+
+def around(wall: datetime, where: tzinfo) -> tuple[datetime, ...]:
+    """The two UTC instants a skipped ``wall`` might mean: by the offset after the change, and by the one before it."""
+    return tuple(wall.replace(tzinfo=where, fold=fold).astimezone(UTC) for fold in (1, 0))
+
+
+def local(at: datetime, key: str) -> datetime:
+    """The aware local time of an instant in the zone of an IANA key."""
+    return at.astimezone(zone(key))
