@@ -1,0 +1,217 @@
+"""YAML that keeps its words and its lines: every scalar as it was written, every key with the line it stands on."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
+
+from scheduler.errors import FileRefused
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BLOCK = ("|", ">")
+_DEPTH = 20
+
+# What PyYAML says may hold words of the text, so it is never passed on; these are the slips people make.
+_SLIPS = (
+    (r"cannot start any token|\\t", "A tab can't indent YAML.", "Indent with blanks."),
+    (r"mapping values are not allowed", "There is a second colon in an unquoted value.", 'Put the value in "quotes".'),
+    (r"expected alphabetic", "A value starts with `*` or `&`.", 'Put the value in "quotes".'),
+    (r"unknown escape", 'There is an unknown backslash in "double quotes".', "Use 'single quotes'."),
+    (r"expected <block end>|could not find expected ':'|did not find expected", "This doesn't line up as `key: value`.",
+     'Write `key: value`, blanks before a continued line, and "quotes" around what holds quotes or `: `.'),
+)  # fmt: skip
+
+
+class Unfinished(FileRefused):
+    """A file that breaks off: it may still be being written, and deserves a second look before it is reported."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a file: its line, a sentence, and a sentence saying what to write."""
+
+    line: int
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked:
+    """A YAML mapping: `tree` of ``str``, ``list`` and ``dict`` (a key without a value has ``None``), and its lines."""
+
+    tree: dict[str, Any] = field(repr=False)
+    lines: Mapping[tuple[str | int, ...], int]
+    text_lines: Mapping[tuple[str | int, ...], int]
+    first_line: int = 1
+
+    def line_of(self, path: Sequence[str | int]) -> int:
+        """The line of the key or item at `path`, or of its nearest parent that exists; steps that lead nowhere are skipped."""
+        here: tuple[str | int, ...] = ()
+        for step in path:
+            if (*here, step) in self.lines:
+                here = (*here, step)
+        return self.lines.get(here, self.first_line)
+
+    def text_line_of(self, path: Sequence[str | int]) -> int:
+        """The line on which the words of the value at `path` begin: below the key for a ``|`` or ``>`` block."""
+        return self.text_lines[tuple(path)]
+
+
+def load(text: str, *, file: str, first_line: int = 1) -> Marked:
+    """Read one YAML mapping without giving its scalars a type: ``2026-12-01 09:00`` and ``no`` stay words.
+
+    `first_line` is the file's line on which `text` begins. Raises :class:`~scheduler.errors.FileRefused` for what is not
+    YAML, for a key said twice, aliases, tags of one's own and anything but a mapping at the top.
+    """
+    reader = _Reader(file, first_line)
+    try:
+        # Events, not PyYAML's tree: its recursion knows no bound, and it follows aliases.
+        reader.document(yaml.parse(text, Loader=_LOADER))
+    except yaml.YAMLError as error:
+        raise _syntax(error, text, file, first_line) from None
+    return Marked(tree=reader.tree, lines=reader.lines, text_lines=reader.text_lines, first_line=first_line)
+
+
+class _Reader:
+    def __init__(self, file: str, first_line: int) -> None:
+        self.file = file
+        self.first_line = first_line
+        self.tree: dict[str, Any] = {}
+        self.lines: dict[tuple[str | int, ...], int] = {}
+        self.text_lines: dict[tuple[str | int, ...], int] = {}
+
+    def document(self, events: Iterator[yaml.Event]) -> None:
+        for event in events:
+            if isinstance(event, yaml.MappingStartEvent) and not self.tree:
+                self.tree = self._mapping(events, ())
+            elif isinstance(event, yaml.NodeEvent) and not (isinstance(event, yaml.ScalarEvent) and not event.value):
+                raise self._refused(
+                    event, "There are no `key: value` lines here.", "Start each line with a key, such as `title: …`."
+                )
+            elif isinstance(event, yaml.DocumentStartEvent) and self.tree:
+                raise self._refused(event, "A second YAML document begins.", "Write one record a file.")
+
+    def _value(self, event: Any, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> Any:
+        if isinstance(event, yaml.AliasEvent) or event.anchor:
+            raise self._refused(event, "A value starts with `*` or `&`.", 'Put the value in "quotes".')
+        if event.tag:
+            raise self._refused(event, "A value starts with `!`.", 'Put the value in "quotes".')
+        if len(path) > _DEPTH:
+            raise self._refused(event, "The YAML is nested too deeply.", "Write plain keys and lists.")
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(events, path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[Any] = []
+            for item in events:
+                if isinstance(item, yaml.SequenceEndEvent):
+                    return items
+                self.lines[*path, len(items)] = self._line(item)
+                items.append(self._value(item, events, (*path, len(items))))
+        self.text_lines[path] = self._line(event) + (event.style in _BLOCK)
+        return event.value if event.value or event.style else None
+
+    def _mapping(self, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for key in events:
+            if isinstance(key, yaml.MappingEndEvent):
+                break
+            if not isinstance(key, yaml.ScalarEvent):
+                raise self._refused(key, "A key is not plain words.", "Write `key: value`.")
+            if key.value in tree:
+                first = self.lines[*path, key.value]
+                raise self._refused(key, f"This key stands on line {first} already.", "Keep one of the two.")
+            self.lines[*path, key.value] = self._line(key)
+            tree[key.value] = self._value(next(events), events, (*path, key.value))
+        return tree
+
+    def _line(self, event: yaml.Event) -> int:
+        return self.first_line + (event.start_mark.line if event.start_mark else 0)
+
+    def _refused(self, event: yaml.Event, problem: str, remedy: str) -> FileRefused:
+        return FileRefused(file=self.file, line=self._line(event), problem=problem, remedy=remedy)
+
+
+def _syntax(error: yaml.YAMLError, text: str, file: str, first_line: int) -> FileRefused:
+    mark = getattr(error, "problem_mark", None)
+    said = f"{getattr(error, 'context', '')} {getattr(error, 'problem', '')}"
+    written = text.rstrip()
+    at = mark.line if mark else 0
+    if mark and at > written.count("\n"):
+        return Unfinished(
+            file=file,
+            line=first_line + written.count("\n"),
+            problem="The YAML breaks off: a quote or a bracket is not closed, or the last line is not `key: value`.",
+            remedy="Close it, or complete the line.",
+        )
+    line = text.split("\n")[at] if mark else ""
+    if line[: mark.column + 1 if mark else 0].strip(" ").startswith("\t"):
+        said = "\\t"
+    problem, remedy = next(
+        (words for pattern, *words in _SLIPS if re.search(pattern, said)),
+        ("This is not valid YAML.", 'Write `key: value`, with "quotes" around special characters.'),
+    )
+    return FileRefused(file=file, line=first_line + at, problem=problem, remedy=remedy)
+
+
+def refusal(problem: str, remedy: str) -> PydanticCustomError:
+    """What a validator raises so that :func:`problems` says these two sentences; they must not quote a record's text."""
+    return PydanticCustomError("refused", "{problem} {remedy}", {"problem": problem, "remedy": remedy})
+
+
+def problems(error: ValidationError, *, marked: Marked, model: type[BaseModel]) -> list[Problem]:
+    """What pydantic found wrong with ``marked.tree``, as sentences without the values, ordered by line."""
+    return sorted(_problem(detail, marked, model) for detail in error.errors(include_url=False, include_input=False))
+
+
+def _problem(detail: Mapping[str, Any], marked: Marked, model: type[BaseModel]) -> Problem:
+    path: tuple[str | int, ...] = detail["loc"]
+    line = marked.line_of(path)
+    name = ".".join(step for step in path if isinstance(step, str))
+    if detail["type"] == "extra_forbidden":
+        known = _keys(model, path[:-1])
+        near = difflib.get_close_matches(str(path[-1]).casefold(), known, n=1, cutoff=0.5)
+        remedy = f"Did you mean `{near[0]}`?" if near else f"Known keys: {', '.join(known)}."
+        return Problem(line, f"Unknown key `{path[-1]}`.", remedy)
+    if detail["type"] == "missing":
+        return Problem(line, f"`{name}` is missing.", f"Add a line `{path[-1]}: …`.")
+    if detail["type"] == "refused":
+        return Problem(line, detail["ctx"]["problem"], detail["ctx"]["remedy"])
+    message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return Problem(line, f"`{name}` can't be used.", f"It {message[:1].lower()}{message[1:].rstrip('.')}.")
+
+
+def _keys(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """The keys that may stand at `path`, found by walking the types of the model's fields."""
+    here: list[Any] = [model]
+    for step in path:
+        found: list[Any] = []
+        for kind in _flat(here):
+            if _is_model(kind):
+                found += [info.annotation for key, info in kind.model_fields.items() if step in (key, info.alias)]
+            else:
+                found += typing.get_args(kind)
+        here = found or here
+    return [info.alias or key for kind in _flat(here) if _is_model(kind) for key, info in kind.model_fields.items()]
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _flat(kinds: list[Any]) -> list[Any]:
+    """The members of unions and annotations in their place."""
+    flat: list[Any] = []
+    for kind in kinds:
+        is_wrapper = typing.get_origin(kind) in (typing.Union, types.UnionType, typing.Annotated)
+        flat += _flat(list(typing.get_args(kind))) if is_wrapper else [kind]
+    return flat

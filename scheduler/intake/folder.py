@@ -1,0 +1,162 @@
+"""A folder of record files, looked at again and again; each version of a file is handed on once, when it is whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scheduler.errors import FileRefused
+from scheduler.intake import LIMIT, is_record, read
+from scheduler.intake.fields import Unfinished
+
+if TYPE_CHECKING:
+    from scheduler.record import Brief
+
+_Signature = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One thing to know about a file: its brief, why it was refused, or (``found is None``) that it has vanished.
+
+    `digest` is the SHA-256 of its bytes in hex, empty where they could not be read.
+    """
+
+    path: Path
+    origin: str
+    found: Brief | FileRefused | None = field(repr=False)
+    digest: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class _File:
+    signature: _Signature
+    since: float
+    wait: float
+    told: str = ""  # the digest last spoken of, or the words of a refusal without one
+    is_settled: bool = False
+
+
+class Folder:
+    """Watches one folder and those inside it. It reads no clock and starts nothing: its owner calls :meth:`look`.
+
+    A file is read when two looks at least `settle` seconds apart found it the same (size, times, inode). One that breaks off
+    (an empty file, front matter or a quote without an end) has until `grace` seconds after it last changed before it is refused.
+    """
+
+    def __init__(self, folder: Path, *, settle: float = 0.2, grace: float = 2.0) -> None:
+        self.folder = folder
+        self._settle = settle
+        self._grace = grace
+        self._files: dict[Path, _File] = {}
+
+    @property
+    def next_look(self) -> float | None:
+        """The monotonic time at which the next file may be whole; ``None`` when nothing waits."""
+        waiting = [file.since + file.wait for file in self._files.values() if not file.is_settled]
+        return min(waiting, default=None)
+
+    def look(self, monotonic: float) -> list[Seen]:
+        """What there is to know since the last look, ordered by path. `monotonic` is in seconds and never goes back."""
+        present, unreachable = _signatures(self.folder)
+        seen = []
+        for path in [path for path in self._files if path not in present]:
+            if not unreachable.isdisjoint(path.parents):
+                # A folder out of reach says nothing about its files.
+                present[path] = self._files[path].signature
+            elif self._files.pop(path).told and is_record(path):
+                seen.append(Seen(path=path, origin=str(path), found=None))
+        for path, signature in sorted(present.items()):
+            known = self._files.get(path)
+            if known is None or known.signature != signature:
+                told = known.told if known else ""
+                self._files[path] = _File(signature=signature, since=monotonic, wait=self._settle, told=told)
+            elif not known.is_settled and monotonic >= known.since + known.wait and (news := self._read(path, known)):
+                seen.append(news)
+        return seen
+
+    def _read(self, path: Path, file: _File) -> Seen | None:
+        origin, digest = str(path), ""
+        found: Brief | FileRefused
+        try:
+            data = self._bytes(path, file.signature)
+            if data is None:
+                return None
+            digest = hashlib.sha256(data).hexdigest()
+            found = read(path, data=data, origin=origin)
+        except Unfinished as error:
+            if file.wait < self._grace:
+                file.wait = self._grace
+                return None
+            found = error
+        except FileRefused as error:
+            found = error
+        except OSError as error:
+            found = _refused(
+                origin,
+                f"It can't be read ({os.strerror(error.errno or 0)}).",
+                "Check that it exists and its permissions.",
+            )
+        file.is_settled = True
+        word = digest or str(found)
+        if word == file.told:
+            return None
+        file.told = word
+        return Seen(path=path, origin=origin, found=found, digest=digest)
+
+    def _bytes(self, path: Path, signature: _Signature) -> bytes | None:
+        """The bytes of a regular file inside the folder, or ``None`` if it changed since it was looked at."""
+        real = os.path.realpath(path, strict=True)
+        if _leads_out(real, self.folder):
+            raise _refused(str(path), "This link leads out of the folder.", "Put the file itself here.")
+        # Between the check and here the name may have become a link, or a pipe whose opening would wait for ever.
+        handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise _refused(str(path), "This is not a regular file.", "Put a plain file here.")
+            if status.st_size > LIMIT:
+                raise _refused(str(path), "The file is larger than 5 MB.", "A record is text: shorten it.")
+            data = stream.read(LIMIT + 1)
+            return data if signature[-len(_signature(status)) :] == _signature(os.fstat(handle)) else None
+
+
+def _refused(file: str, problem: str, remedy: str) -> FileRefused:
+    return FileRefused(file=file, problem=problem, remedy=remedy)
+
+
+def _signature(status: os.stat_result) -> _Signature:
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def _leads_out(real: str, folder: Path) -> bool:
+    return not Path(real).is_relative_to(os.path.realpath(folder))
+
+
+def _signatures(folder: Path) -> tuple[dict[Path, _Signature], set[Path]]:
+    """What tells one version from another, for each file that may be a record and whatever else there is to complain of:
+    links to folders outside, and folders that can't be read, which are also given apart.
+    """
+    errors: list[OSError] = []
+    present: dict[Path, _Signature] = {}
+    for parent, folders, files in os.walk(folder, onerror=errors.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            is_folder = path.name in folders
+            if is_folder and not (path.is_symlink() and _leads_out(os.path.realpath(path), folder)):
+                continue
+            if not is_folder and not is_record(path):
+                continue
+            with suppress(OSError):  # gone since the folder was listed, or a link that leads nowhere
+                present[path] = _signature(path.lstat())
+                present[path] += _signature(path.stat()) if path.is_symlink() else ()
+    failed = {Path(error.filename): (error.errno or 0,) for error in errors}
+    # A folder inside that has just gone took its files along; the folder itself may have been unmounted.
+    failed = {path: signature for path, signature in failed.items() if path == folder or signature != (errno.ENOENT,)}
+    return present | failed, set(failed)
