@@ -1,0 +1,158 @@
+"""The Jinja2 environment: shipped templates, overridden file by file by a configured folder, and the filters they use."""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from scheduler import shipped
+from scheduler.errors import RenderRefused
+
+# strftime names days and months in the host's locale; the bytes of a page must not depend on it.
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ks", "ps", "sd", "syr", "ug", "ur", "yi"})
+_RIGHT_TO_LEFT_SCRIPTS = frozenset({"adlm", "arab", "hebr", "nkoo", "rohg", "syrc", "thaa"})
+
+
+def rfc3339(at: datetime) -> str:
+    """``2026-12-01T14:00:00Z``: RFC 3339 with the upper-case letters that RFC 4287 section 3.3 asks for."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def rfc822(at: datetime) -> str:
+    """``Tue, 01 Dec 2026 14:00:00 GMT``: RFC 822 with the four-digit year of RSS 2.0."""
+    return format_datetime(at.astimezone(UTC), usegmt=True)
+
+
+def day(at: datetime, zone: str) -> str:
+    """``1 December 2026``: the date in the IANA zone `zone`."""
+    return _date(at.astimezone(ZoneInfo(zone)))
+
+
+def minute(at: datetime, zone: str) -> str:
+    """``1 December 2026, 09:00 EST``."""
+    local = at.astimezone(ZoneInfo(zone))
+    name = local.tzname() or ""
+    if not name.isalpha():  # zones without an abbreviation of their own are called "-03"
+        offset = f"{local:%z}"
+        name = f"UTC{offset[:3]}:{offset[3:5]}"
+    return f"{_date(local)}, {local:%H:%M} {name}"
+
+
+def moment(at: datetime, zone: str) -> str:
+    """``Tuesday 1 December 2026, 09:00 EST (14:00 UTC)``; UTC has its own date where that differs."""
+    local, utc = at.astimezone(ZoneInfo(zone)), at.astimezone(UTC)
+    text = f"{_DAYS[local.weekday()]} {minute(at, zone)}"
+    if local.tzname() == "UTC":
+        return text
+    date = "" if local.date() == utc.date() else f"{utc.day} {_MONTHS[utc.month - 1]}, "
+    return f"{text} ({date}{utc:%H:%M} UTC)"
+
+
+def _date(local: datetime) -> str:
+    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
+
+
+@lru_cache(maxsize=256)
+def direction(language: str) -> str:
+    """``rtl`` or ``ltr`` for a BCP 47 language tag; a script subtag decides over the language."""
+    parts = language.lower().replace("_", "-").split("-")
+    script = next((part for part in parts[1:] if len(part) == 4 and part.isalpha()), None)
+    right = script in _RIGHT_TO_LEFT_SCRIPTS if script else parts[0] in _RIGHT_TO_LEFT
+    return "rtl" if right else "ltr"
+
+
+def link(text: str | None) -> str:
+    """`text` as an address for ``href``, percent-encoded: http, https or mailto; empty where it is none of them."""
+    if text and re.fullmatch(r"https?://[^\s/]\S*", text, re.IGNORECASE):
+        return quote(text, safe="!#$%&'()*+,/:;=?@[]~")
+    if text and re.fullmatch(r"[^\s@:<>]+@[^\s@:<>]+", text):
+        return "mailto:" + quote(text, safe="@")
+    return ""
+
+
+def plain(text: str) -> Markup:
+    """Text for RSS's plain-text elements, where readers differ on named entities (RSS Profile, character data)."""
+    return Markup(str(text).replace("&", "&#x26;").replace("<", "&#x3C;").replace(">", "&#x3E;"))  # noqa: S704 - escaped here
+
+
+def cdata(html: str) -> Markup:
+    """`html` as one or more CDATA sections: the end mark within is split over two (XML 1.0 section 2.7)."""
+    return Markup("<![CDATA[" + html.replace("]]>", "]]]]><![CDATA[>") + "]]>")  # noqa: S704 - closed against its own end mark
+
+
+def as_json(value: object) -> str:
+    """`value` as JSON for a ``.json`` template; inside HTML use Jinja2's own ``tojson``, which escapes ``</``."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _escaped(name: str | None) -> bool:
+    return name is None or name.endswith((".html", ".xml"))
+
+
+def environment(overrides: Path | None = None) -> ImmutableSandboxedEnvironment:
+    """An environment in which an unknown variable is an error and ``.html`` and ``.xml`` are escaped.
+
+    A template is looked for in `overrides` first. Templates run in Jinja2's sandbox: they are the user's, and what they are given
+    is held text. The filters are the functions of this module.
+    """
+    loaders: list[BaseLoader] = [FileSystemLoader(shipped("templates"))]
+    if overrides is not None:
+        loaders.insert(0, FileSystemLoader(overrides))
+    made = ImmutableSandboxedEnvironment(
+        loader=ChoiceLoader(loaders),
+        autoescape=_escaped,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    for used in (rfc3339, rfc822, day, minute, moment, direction, link, plain, cdata):
+        made.filters[used.__name__] = used
+    made.filters["json"] = as_json
+    return made
+
+
+def rendered(environment: Environment, name: str, values: Mapping[str, object]) -> str:
+    """The output of template `name`; whatever goes wrong in it is a `RenderRefused` with the template's file and line."""
+    try:
+        return environment.get_template(name).render(values)
+    except Exception as error:  # noqa: BLE001 - templates are the user's code: anything may come out of them
+        raise RenderRefused(output=name, problem=_problem(error)) from None
+
+
+def _problem(error: Exception) -> str:
+    # In the template's own words: an exception's message might quote held text.
+    if isinstance(error, TemplateSyntaxError):
+        return f"{error.filename}:{error.lineno}: {error.message}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.endswith((".py", ">"))]
+    if frames:
+        return f"{frames[-1].filename}:{frames[-1].lineno}: {type(error).__name__} in `{frames[-1].line}`."
+    if isinstance(error, TemplateNotFound):
+        return "There is no such template."
+    return f"The template can't be read: {type(error).__name__}. Save it as UTF-8 text."
