@@ -1,0 +1,222 @@
+"""Opens the database, keeps its two kinds of transaction, and brings its schema up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, event, inspect, select, update
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from scheduler.errors import StoreRefused
+from scheduler.store import schema
+from scheduler.store.trail import GENESIS
+
+_OLDEST_SQLITE = (3, 35)  # UPDATE … RETURNING
+_LOCK_WAIT = 10.0
+_LOCK_STEP = 0.001
+
+
+def _first_schema(db: Connection) -> None:
+    schema.metadata.create_all(db)
+    db.execute(schema.trail_head.insert().values(only=1, seq=0, hash=GENESIS))
+    db.execute(schema.meta.insert().values(key="store_id", value=str(uuid.uuid4())))
+    for act in ("UPDATE", "DELETE"):
+        for statement in _append_only(db.dialect.name, act):
+            db.exec_driver_sql(statement)
+
+
+def _append_only(dialect: str, act: str) -> list[str]:
+    """Statements that make the database itself refuse to change a row of the trail."""
+    name, message = f"trail_refuses_{act.lower()}", "the trail is append-only"
+    if dialect == "sqlite":
+        return [f"CREATE TRIGGER {name} BEFORE {act} ON trail BEGIN SELECT RAISE(ABORT, '{message}'); END"]
+    return [
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{message}'; END $$",
+        f"CREATE TRIGGER {name} BEFORE {act} ON trail FOR EACH ROW EXECUTE FUNCTION {name}()",
+    ]
+
+
+# Step n brings schema n-1 to n. A step that has been released is never edited.
+_MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_schema,)
+
+
+class Store:
+    """The database. Threads may share one; each ``read()`` and ``write()`` has a connection of its own.
+
+    All instants are aware and in UTC. Errors an operator can mend are raised as :class:`StoreRefused`; others travel as they are.
+    """
+
+    def __init__(self, engine: Engine, path: Path | None) -> None:
+        self.engine = engine
+        self.path = path
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view; nothing is written."""
+        with self.engine.connect() as db, db.begin():
+            yield db
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed at the end. On SQLite it owns the write lock from its start."""
+        with self.engine.connect() as db:
+            writing = db.execution_options(embargo_write=True)
+            with writing.begin():
+                yield writing
+
+    def checkpoint(self) -> None:
+        """Moves SQLite's write-ahead log into the database, so that no lift has to; waits for nobody."""
+        if self.path is not None:
+            with self.engine.connect() as db:
+                db.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def damage(self) -> str | None:
+        """What the database itself finds wrong with its file; ``None`` if it is sound."""
+        if self.path is None:
+            return None
+        with self.engine.connect() as db:
+            found = str(db.exec_driver_sql("PRAGMA integrity_check").scalar())
+        return None if found == "ok" else found
+
+    def backup(self, target: Path) -> None:
+        """Writes a consistent copy, whoever is writing meanwhile, and checks it. Raises :class:`StoreRefused`."""
+        if self.path is None:
+            raise StoreRefused("This database is a PostgreSQL server's: back it up with pg_dump.")
+        if target.exists():
+            raise StoreRefused(f"{target} is there already; it is left as it is. Name a new file.")
+        try:
+            target.touch(mode=0o600)
+            with self.engine.connect() as db:
+                db.connection.driver_connection.execute("VACUUM INTO ?", (str(target),))  # type: ignore[union-attr]  # sqlite3's
+        except (OSError, sqlite3.Error) as error:
+            target.unlink(missing_ok=True)
+            raise StoreRefused(f"The backup {target} can't be written: {error}.") from error
+        copy = sqlite3.connect(target)
+        try:
+            found = copy.execute("PRAGMA integrity_check").fetchone()[0]
+        finally:
+            copy.close()
+        if found != "ok":
+            raise StoreRefused(f"The backup {target} is not sound: {found}. Run `embargo doctor`.")
+
+    def close(self) -> None:
+        """Gives back all connections."""
+        self.engine.dispose()
+
+
+def open_store(url: str) -> Store:
+    """The store at `url` (``sqlite:///path`` or ``postgresql://…``), created or migrated as needed.
+
+    Raises :class:`StoreRefused` where the database is not ours, newer than this program, damaged, or can't be opened.
+    """
+    try:
+        target = make_url(url)
+    except ArgumentError as error:
+        raise StoreRefused(f"database: '{url}' is no database address. Write sqlite:///var/embargo.db") from error
+    match target.get_backend_name():
+        case "sqlite":
+            store = _open_sqlite(target)
+        case "postgresql":
+            store = Store(create_engine(target.set(drivername="postgresql+psycopg"), pool_pre_ping=True), None)
+        case other:
+            raise StoreRefused(f"database: '{other}' is not supported. Write sqlite:///… or postgresql://…")
+    try:
+        _migrate(store)
+    except DatabaseError as error:
+        store.close()
+        raise StoreRefused(
+            f"The database {target.render_as_string()} can't be used: {error.orig}. "
+            "If the file is damaged, keep it, restore the last backup beside it and point `database:` there."
+        ) from error
+    except StoreRefused:
+        store.close()
+        raise
+    return store
+
+
+def _open_sqlite(target: URL) -> Store:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise StoreRefused(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or later is needed.")
+    if not target.database or target.database == ":memory:":
+        raise StoreRefused("database: an SQLite database needs a file. Write sqlite:///var/embargo.db")
+    path = Path(target.database)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise StoreRefused(f"The database {path} can't be opened: {error.strerror}. Is its folder writable?") from error
+    engine = create_engine(target.set(drivername="sqlite+pysqlite"), pool_size=5, max_overflow=20)
+
+    _listen(engine)
+    return Store(engine, path)
+
+
+def _listen(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        connection.execute("PRAGMA busy_timeout = 0")  # we wait ourselves, in finer steps
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -32000")
+
+    @event.listens_for(engine, "begin")
+    def _begin(db: Connection) -> None:
+        if not db.get_execution_options().get("embargo_write"):
+            db.exec_driver_sql("BEGIN")
+            return
+        # SQLite's own waiting backs off to 100 ms, far too long for a lift that meets another writer.
+        give_up = time.monotonic() + _LOCK_WAIT
+        while True:
+            try:
+                db.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > give_up:
+                    raise
+                time.sleep(_LOCK_STEP)
+            else:
+                return
+
+
+def _write_ahead(db: Connection) -> None:
+    """Switches the file to write-ahead logging, for good. That takes a lock of its own, outside any transaction."""
+    raw = db.connection.driver_connection
+    assert raw is not None
+    raw.execute("PRAGMA busy_timeout = 10000")
+    raw.execute("PRAGMA journal_mode = WAL")
+    raw.execute("PRAGMA busy_timeout = 0")
+
+
+def _migrate(store: Store) -> None:
+    newest = len(_MIGRATIONS)
+    with store.engine.connect() as db:
+        if store.path is not None:
+            _write_ahead(db)
+    with store.write() as db:
+        tables = set(inspect(db).get_table_names())
+        version = 0
+        if "meta" in tables:
+            found = db.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar()
+            version = int(found or 0)
+        if version == 0 and tables:
+            raise StoreRefused(
+                "The database holds other tables than Embargo's. Point `database:` at an empty one; nothing was changed."
+            )
+        if version > newest:
+            raise StoreRefused(
+                f"The database has schema {version}, this program knows {newest}: it was written by a newer Embargo. "
+                "Install that version, or restore the backup made before the upgrade."
+            )
+        for number, step in enumerate(_MIGRATIONS[version:], start=version + 1):
+            step(db)
+            if number == 1:
+                db.execute(schema.meta.insert().values(key="schema", value="1"))
+            else:
+                db.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=str(number)))

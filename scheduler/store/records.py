@@ -1,0 +1,254 @@
+"""The questions asked about records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, func, select
+from sqlalchemy.engine import RowMapping
+
+from scheduler.embargo import Kind, Lift
+from scheduler.errors import NotFound
+from scheduler.record import Purpose, Question, Release, Standing, State
+from scheduler.store.engine import Store
+from scheduler.store.schema import records, refusals, revisions
+
+Version = tuple[str, int, datetime, datetime]
+"""What decides how a release looks: id, revision, `published_at`, `updated_at`."""
+
+
+def lift_json(lift: Lift) -> dict[str, str]:
+    return {"at": lift.at.isoformat(), "local": lift.local.isoformat(), "zone": lift.zone}
+
+
+def _lift(value: dict[str, str]) -> Lift:
+    return Lift(
+        at=datetime.fromisoformat(value["at"]), local=datetime.fromisoformat(value["local"]), zone=value["zone"]
+    )
+
+
+CURRENT = and_(revisions.c.record_id == records.c.id, revisions.c.number == records.c.revision)
+
+
+def _standings() -> Select[Any]:
+    return select(
+        records,
+        revisions.c.digest.label("accepted_digest"),
+        revisions.c.embargo_kind,
+        revisions.c.embargo_words,
+        revisions.c.lift_zone,
+        revisions.c.candidates,
+        revisions.c.unfit,
+        revisions.c.title,
+    ).join(revisions, CURRENT)
+
+
+def _standing(row: RowMapping) -> Standing:
+    return Standing(
+        id=row["id"],
+        uuid=row["uuid"],
+        origin=row["origin"],
+        digest=row["digest"],
+        accepted_digest=row["accepted_digest"],
+        state=State(row["state"]),
+        revision=row["revision"],
+        lift_at=row["lift_at"],
+        settled_by=row["settled_by"],
+        reason=row["reason"],
+        lists=None if row["lists"] is None else tuple(json.loads(row["lists"])),
+        accepted_at=row["accepted_at"],
+        released_at=row["released_at"],
+        changed_at=row["changed_at"],
+        vanished=bool(row["vanished"]),
+        kind=Kind(row["embargo_kind"]),
+        words=row["embargo_words"],
+        zone=row["lift_zone"],
+        candidates=tuple(_lift(value) for value in json.loads(row["candidates"])),
+        unfit=row["unfit"],
+        title=row["title"],
+    )
+
+
+def find(store: Store, record_id: str) -> Standing | None:
+    """The record with this id."""
+    with store.read() as db:
+        row = db.execute(_standings().where(records.c.id == record_id)).mappings().one_or_none()
+    return None if row is None else _standing(row)
+
+
+def get(store: Store, record_id: str) -> Standing:
+    """The record with this id; raises :class:`NotFound`."""
+    standing = find(store, record_id)
+    if standing is None:
+        raise NotFound(record_id)
+    return standing
+
+
+def of_origin(store: Store, origin: str) -> list[Standing]:
+    """The records that came from this file."""
+    with store.read() as db:
+        return [_standing(row) for row in db.execute(_standings().where(records.c.origin == origin)).mappings()]
+
+
+def listed(store: Store, *, states: Iterable[State] | None = None) -> list[Standing]:
+    """Records in these states (all, if not given): attention first, then by lift, soonest first; open-ended ones last."""
+    query = _standings().order_by(
+        records.c.state != State.ATTENTION, records.c.lift_at.is_(None), records.c.lift_at, records.c.id
+    )
+    if states is not None:
+        query = query.where(records.c.state.in_(list(states)))
+    with store.read() as db:
+        return [_standing(row) for row in db.execute(query).mappings()]
+
+
+def next_lift(store: Store) -> datetime | None:
+    """The earliest lift of a held record. A walk down the partial index, whatever the number of records."""
+    query = select(records.c.lift_at).where(records.c.state == State.HELD, records.c.lift_at.is_not(None))
+    with store.read() as db:
+        return db.execute(query.order_by(records.c.lift_at).limit(1)).scalar()
+
+
+def counts(store: Store) -> dict[State, int]:
+    """How many records stand in each state."""
+    with store.read() as db:
+        found = {
+            State(row.state): row.n
+            for row in db.execute(select(records.c.state, func.count().label("n")).group_by(records.c.state))
+        }
+    return {state: found.get(state, 0) for state in State}
+
+
+def refused(store: Store) -> list[dict[str, Any]]:
+    """The files that stand refused: origin, line, problem, remedy, refused_at."""
+    with store.read() as db:
+        return [dict(row) for row in db.execute(select(refusals).order_by(refusals.c.origin)).mappings()]
+
+
+def _release(row: RowMapping) -> Release:
+    fields = json.loads(row["fields"])
+    published_at = row["lift_at"] or row["released_at"] or row["accepted_at"]
+    return Release(
+        id=row["id"],
+        uuid=row["uuid"],
+        tag=row["tag"],
+        revision=row["revision"],
+        title=row["title"],
+        summary=row["summary"],
+        html=row["html"],
+        text=row["text"],
+        published_at=published_at,
+        updated_at=row["changed_at"] or published_at,
+        zone=row["lift_zone"],
+        language=fields["language"],
+        topics=tuple(fields["topics"]),
+        attribution=fields["attribution"],
+        contact=fields["contact"],
+        source=fields["source"],
+        moderator=fields["moderator"],
+        speakers=tuple(fields["speakers"]),
+        questions=tuple(Question(**question) for question in fields["questions"]),
+        correction=fields["correction"],
+        retraction=row["retraction"],
+    )
+
+
+_RELEASE_COLUMNS = (
+    records.c.id,
+    records.c.uuid,
+    records.c.tag,
+    revisions.c.number.label("revision"),
+    records.c.lift_at,
+    records.c.released_at,
+    records.c.accepted_at,
+    records.c.changed_at,
+    records.c.retraction,
+    revisions.c.title,
+    revisions.c.summary,
+    revisions.c.html,
+    revisions.c.text,
+    revisions.c.lift_zone,
+    revisions.c.fields,
+    revisions.c.accepted_at.label("written_at"),
+)
+_RELEASE = select(*_RELEASE_COLUMNS).join(revisions, CURRENT)
+
+
+def releases(store: Store, record_ids: Sequence[str]) -> list[Release]:
+    """Records in the shape outputs see, whatever their state: the caller knows why it may look. In no particular order."""
+    found: list[Release] = []
+    with store.read() as db:
+        for start in range(0, len(record_ids), 500):
+            query = _RELEASE.where(records.c.id.in_(record_ids[start : start + 500]))
+            found.extend(_release(row) for row in db.execute(query).mappings())
+    return found
+
+
+def release_for(store: Store, *, record_id: str, revision: int, purpose: Purpose) -> Release | None:
+    """A revision as a mail about it is to say it; ``None`` where the record has not been released.
+
+    ``updated_at`` is the instant of what the mail reports, so that a repeat has the same bytes whatever happened since.
+    """
+    query = (
+        select(*_RELEASE_COLUMNS)
+        .join(revisions, revisions.c.record_id == records.c.id)
+        .where(records.c.id == record_id, records.c.released_at.is_not(None), revisions.c.number == revision)
+    )
+    with store.read() as db:
+        found = db.execute(query).mappings().one_or_none()
+    if found is None:
+        return None
+    release = _release(found)
+    match purpose:
+        case Purpose.RELEASE:
+            return replace(release, updated_at=release.published_at, retraction=None)
+        case Purpose.CORRECTION:
+            return replace(release, updated_at=found["written_at"], retraction=None)
+        case Purpose.RETRACTION:
+            return release
+
+
+def coming(store: Store, *, until: datetime, limit: int) -> list[Version]:
+    """Held records whose lift is not after `until`, soonest first, as keys. No licence to show them."""
+    query = (
+        select(records.c.id, records.c.revision, records.c.lift_at)
+        .where(records.c.state == State.HELD, records.c.lift_at <= until)
+        .order_by(records.c.lift_at)
+        .limit(limit)
+    )
+    with store.read() as db:
+        return [(row.id, row.revision, row.lift_at, row.lift_at) for row in db.execute(query)]
+
+
+def shown(store: Store, *, since: datetime, at_least: int) -> list[Version]:
+    """What the feed carries, as keys, newest first: everything released since `since`, and at least `at_least`."""
+    columns = select(records.c.id, records.c.revision, records.c.lift_at, records.c.changed_at)
+    newest = (
+        select(records.c.released_at)
+        .where(records.c.released_at.is_not(None))
+        .order_by(records.c.released_at.desc())
+        .offset(max(at_least - 1, 0))
+        .limit(1)
+    )
+    with store.read() as db:
+        bound = db.execute(newest).scalar()
+        if bound is None:
+            query = columns.where(records.c.released_at.is_not(None))
+        else:
+            query = columns.where(records.c.released_at >= min(bound, since))
+        rows = db.execute(query.order_by(records.c.lift_at.desc(), records.c.id))
+        return [(row.id, row.revision, row.lift_at, row.changed_at or row.lift_at) for row in rows]
+
+
+def released_ids(store: Store) -> list[str]:
+    """The ids of all records that have a page, newest first."""
+    query = (
+        select(records.c.id)
+        .where(records.c.released_at.is_not(None))
+        .order_by(records.c.released_at.desc(), records.c.id)
+    )
+    with store.read() as db:
+        return list(db.execute(query).scalars())

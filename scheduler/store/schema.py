@@ -1,0 +1,233 @@
+"""The tables. What must never happen is a constraint here, with a name a person understands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+from scheduler.record import DeliveryState, Purpose, State
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+    from sqlalchemy import Dialect
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# SQLite numbers rows by itself only where the type is exactly INTEGER.
+_RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def micros(at: datetime) -> int:
+    """An aware instant as whole microseconds since 1970, exactly (no float on the way)."""
+    if at.tzinfo is None:
+        raise ValueError("an instant without a zone can't be stored")
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def instant(value: int) -> datetime:
+    """The inverse of :func:`micros`, in UTC."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An instant as integer microseconds since 1970: sorts, loses nothing, and means the same on every database.
+
+    A naive value is a bug and refused.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - the interface
+        return None if value is None else micros(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the interface
+        return None if value is None else instant(value)
+
+
+def _known(column: str, values: type[StrEnum]) -> str:
+    names = ", ".join(f"'{value}'" for value in values)
+    return f"{column} IN ({names})"
+
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# The row the lift updates: narrow, since SQLite rewrites the whole row. Texts are in `revisions`.
+records = Table(
+    "records",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("uuid", Text, nullable=False, unique=True),
+    Column("tag", Text, nullable=False, unique=True),  # for ever, whatever becomes of the newsroom's address
+    Column("origin", Text, nullable=False),
+    Column("digest", Text, nullable=False),  # of the file as last read, accepted or refused
+    Column("state", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("lift_at", Instant),  # null: a person lifts it
+    Column("settled_by", Text),  # who decided the lift by command; null: the file did
+    Column("reason", Text),
+    Column("lists", Text),  # JSON; null: the default lists
+    Column("accepted_at", Instant, nullable=False),
+    Column("released_at", Instant),
+    Column("changed_at", Instant),  # last significant change after the release
+    Column("retraction", Text),  # what readers are told in its place
+    Column("vanished", Integer, nullable=False, default=0),
+    CheckConstraint(_known("state", State), name="record_state_is_known"),
+    CheckConstraint(
+        "(state IN ('released', 'retracted')) = (released_at IS NOT NULL)", name="released_means_it_has_an_instant"
+    ),
+    CheckConstraint(
+        "released_at IS NULL OR (lift_at IS NOT NULL AND released_at >= lift_at)",
+        name="nothing_is_released_before_its_lift",
+    ),
+    CheckConstraint("(state = 'attention') = (reason IS NOT NULL)", name="attention_always_has_a_reason"),
+)
+Index(
+    "held_by_lift",
+    records.c.lift_at,
+    sqlite_where=records.c.state == State.HELD,
+    postgresql_where=records.c.state == State.HELD,
+)
+Index("records_by_origin", records.c.origin)
+Index(
+    "records_by_release",
+    records.c.released_at,
+    sqlite_where=records.c.released_at.is_not(None),
+    postgresql_where=records.c.released_at.is_not(None),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("record_id", Text, ForeignKey("records.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("accepted_at", Instant, nullable=False),
+    Column("embargo_kind", Text, nullable=False),
+    Column("embargo_words", Text, nullable=False),
+    Column("embargo_source", Text, nullable=False),  # "metadata" or "text"
+    Column("lift_local", Text),
+    Column("lift_zone", Text, nullable=False),
+    Column("tz_version", Text, nullable=False),
+    Column("candidates", Text, nullable=False),  # JSON
+    Column("unfit", Text),  # why this text may not go out, whatever the time
+    Column("fields", Text, nullable=False),  # JSON: topics, attribution, questions …
+    Column("title", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("html", Text, nullable=False),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("line", Integer),
+    Column("problem", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("refused_at", Instant, nullable=False),
+)
+
+mailings = Table(
+    "mailings",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("record_id", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("list", Text, nullable=False),
+    Column("owed_at", Instant, nullable=False),
+    Column("frozen_at", Instant),
+    ForeignKeyConstraint(["record_id", "revision"], ["revisions.record_id", "revisions.number"]),
+    CheckConstraint(_known("purpose", Purpose), name="mailing_purpose_is_known"),
+    UniqueConstraint("record_id", "revision", "purpose", "list", name="a_list_is_owed_once"),
+)
+Index(
+    "mailings_to_freeze",
+    mailings.c.id,
+    sqlite_where=mailings.c.frozen_at.is_(None),
+    postgresql_where=mailings.c.frozen_at.is_(None),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("mailing_id", _RowId, ForeignKey("mailings.id"), nullable=False, index=True),
+    Column("record_id", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("worker", Text),
+    Column("lease_until", Instant),
+    Column("message_id", Text),
+    Column("problem", Text),
+    Column("settled_at", Instant),
+    CheckConstraint(_known("state", DeliveryState), name="delivery_state_is_known"),
+    CheckConstraint("(state IN ('claimed', 'sending')) = (worker IS NOT NULL)", name="work_in_hand_has_a_worker"),
+    UniqueConstraint("record_id", "revision", "recipient", "purpose", name="a_mail_goes_to_a_person_once"),
+)
+Index(
+    "deliveries_due",
+    deliveries.c.due_at,
+    sqlite_where=deliveries.c.state == DeliveryState.PENDING,
+    postgresql_where=deliveries.c.state == DeliveryState.PENDING,
+)
+Index(
+    "deliveries_in_hand",
+    deliveries.c.lease_until,
+    sqlite_where=deliveries.c.worker.is_not(None),
+    postgresql_where=deliveries.c.worker.is_not(None),
+)
+
+trail = Table(
+    "trail",
+    metadata,
+    Column("seq", _RowId, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("record_id", Text),
+    Column("revision", Integer),
+    Column("detail", Text, nullable=False),  # canonical JSON
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+# One row: the trail's end. Taking it for update puts writers of the trail in a queue.
+trail_head = Table(
+    "trail_head",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("seq", _RowId, nullable=False),
+    Column("hash", Text, nullable=False),
+    CheckConstraint("only = 1", name="there_is_one_trail"),
+)
