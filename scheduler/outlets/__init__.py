@@ -1,0 +1,1 @@
+"""Where output leaves: the site folder, mail, hubs."""

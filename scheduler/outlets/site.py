@@ -1,0 +1,105 @@
+"""The site folder: pages and feeds, each replaced at one stroke."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from scheduler.errors import SiteRefused
+
+_STALE = ".embargo-*.tmp"
+_REMEDIES = {
+    errno.ENOSPC: "Free some space on that disk.",
+    errno.EDQUOT: "Raise the quota of the service's user, or free some space.",
+    errno.EROFS: "Mount that file system writable.",
+    errno.EACCES: "Let the service's user write there.",
+    errno.EPERM: "Let the service's user write there.",
+    errno.ENAMETOOLONG: "Give the record a shorter id.",
+}
+
+
+class Site:
+    """A folder that readers see at every moment with each file whole: the old one or the new one.
+
+    It has one writer. Nothing waits for the disk: after a power cut the site is written again from the table. Hand in only what
+    is released: even what is half written lies in this very folder. Every failure is a `SiteRefused`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._root = os.path.abspath(folder)  # noqa: PTH100 - strings: a pathlib join costs as much as a system call
+        self._temporary = f".embargo-{os.getpid()}.tmp"
+        try:
+            os.makedirs(self._root, 0o755, exist_ok=True)  # noqa: PTH103 - as above
+            for stale in Path(self._root).rglob(_STALE):
+                stale.unlink(missing_ok=True)
+        except OSError as error:
+            raise _refused(self._root, error) from error
+
+    def put(self, path: str, data: bytes, *, new: bool = False) -> bool:
+        """Makes the file at `path` (relative, ``/`` between folders) hold `data`; False, and untouched, if it does already.
+
+        `new` says that the caller knows it does not, which saves reading it.
+        """
+        file = self._file(path)
+        try:
+            if not new and _holds(file, data):
+                return False
+            try:
+                self._write(file, data)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(file), 0o755, exist_ok=True)  # noqa: PTH103, PTH120 - as above
+                self._write(file, data)
+        except OSError as error:
+            raise _refused(file, error) from error
+        return True
+
+    def remove(self, path: str) -> None:
+        """Takes the file at `path` away; one that is not there is no error."""
+        file = self._file(path)
+        try:
+            Path(file).unlink(missing_ok=True)
+        except OSError as error:
+            raise _refused(file, error) from error
+
+    def listed(self, folder: str) -> list[str]:
+        """The paths of the files directly inside `folder`; none where there is no such folder."""
+        try:
+            with os.scandir(self._file(folder)) as entries:
+                return [f"{folder}/{entry.name}" for entry in entries if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+
+    def _file(self, path: str) -> str:
+        if "\0" in path or any(part in {"", ".", ".."} for part in path.split("/")):
+            problem, remedy = "This is no path inside the site folder.", "Give the record another id."
+            raise SiteRefused(file=repr(path), problem=problem, remedy=remedy)
+        return f"{self._root}/{path}"
+
+    def _write(self, file: str, data: bytes) -> None:
+        temporary = f"{file[: file.rindex('/')]}/{self._temporary}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, file)  # noqa: PTH105 - as above
+        except OSError:
+            os.unlink(temporary)  # noqa: PTH108 - as above
+            raise
+
+
+def _holds(file: str, data: bytes) -> bool:
+    try:
+        with open(file, "rb", buffering=0) as present:  # noqa: PTH123 - as above
+            return os.fstat(present.fileno()).st_size == len(data) and present.readall() == data
+    except FileNotFoundError:
+        return False
+
+
+def _refused(file: str, error: OSError) -> SiteRefused:
+    remedy = _REMEDIES.get(error.errno or 0, "See that it is a folder the service's user can write to.")
+    return SiteRefused(file=file, problem=f"This can't be written: {os.strerror(error.errno or 0)}.", remedy=remedy)
