@@ -1,0 +1,248 @@
+"""Accepts what sources hand us: a new record, an amendment of a held one, or a correction of a released one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from scheduler import embargo
+from scheduler.embargo import Reading
+from scheduler.errors import EmbargoRefused, FileRefused, RenderRefused
+from scheduler.record import Brief, Content, Draft, PastOnArrival, Release, Standing, State, Verdict, check
+from scheduler.render.text import content
+from scheduler.render.withheld import found
+from scheduler.store import Store, moves, records
+
+_TRIES = 5
+_SAMPLE = "00000000-0000-4000-8000-000000000000"
+
+Rehearsal = Callable[[Release], None]
+"""Renders every output of a release and throws it away; raises :class:`RenderRefused`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the office has decided about what comes in: zone and language where a brief names none, its lists, late briefs."""
+
+    zone: str
+    language: str
+    domain: str
+    past_on_arrival: PastOnArrival
+    lists: tuple[str, ...]
+    default_lists: tuple[str, ...]
+
+
+class Outcome(StrEnum):
+    """What became of a brief."""
+
+    ACCEPTED = "accepted"
+    AMENDED = "amended"
+    CORRECTED = "corrected"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A draft, and how the embargo in its metadata (``None``: there is none) and in its text was understood."""
+
+    draft: Draft
+    stated: Reading | None
+    text: Reading
+
+
+def judge(brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime) -> Judged:
+    """Tries all that can fail and decides; stores nothing. Raises :class:`FileRefused`."""
+    _lists_known(brief, policy)
+    stated = None
+    if brief.embargo is not None:
+        try:
+            stated = embargo.stated(brief.embargo.words, zone=brief.embargo.zone, default_zone=policy.zone)
+        except EmbargoRefused as error:
+            raise FileRefused(
+                file=brief.origin, line=brief.embargo.line, problem=error.problem, remedy=error.remedy
+            ) from error
+    # A title can carry the statement too ("EMBARGOED UNTIL …: Rates unchanged").
+    text = embargo.read(
+        f"{brief.body}\n\n{brief.title}", default_zone=policy.zone, issued=brief.issued, seen=brief.seen, now=now
+    )
+    ready = content(brief)
+    verdict = check(
+        stated=stated, text=text, now=now, past_on_arrival=policy.past_on_arrival, unfit=_unfit(brief, ready)
+    )
+    draft = Draft(
+        brief=brief, content=ready, verdict=verdict, zone=policy.zone, language=policy.language, domain=policy.domain
+    )
+    try:
+        rehearse(as_release(draft, now=now))
+    except RenderRefused as error:
+        raise FileRefused(
+            file=brief.origin, problem=f"It can't be shown as {error.output}.", remedy=error.problem
+        ) from error
+    return Judged(draft=draft, stated=stated, text=text)
+
+
+def _lists_known(brief: Brief, policy: Policy) -> None:
+    unknown = [name for name in brief.lists or () if name not in policy.lists]
+    if unknown:
+        known = ", ".join(policy.lists) or "none is configured"
+        raise FileRefused(
+            file=brief.origin, problem=f"There is no mail list '{unknown[0]}'.", remedy=f"Known lists: {known}."
+        )
+
+
+def _unfit(brief: Brief, ready: Content) -> str | None:
+    fields = {
+        "title": brief.title,
+        "summary": ready.summary,
+        "body": ready.text,
+        "markup of the body": ready.html,
+        "attribution": brief.attribution or "",
+        "contact": brief.contact or "",
+        "source": brief.source or "",
+        "topics": "\n".join(brief.topics),
+        "id": brief.id,
+        "correction": brief.correction or "",
+        "speakers": "\n".join([brief.moderator or "", *brief.speakers]),
+        "questions": "\n".join(f"{question.asker}\n{question.outlet}" for question in brief.questions),
+    }
+    finding = found(brief.withhold, fields)
+    return None if finding is None else f"{finding} Take it out of the file, or out of `withhold`."
+
+
+def as_release(draft: Draft, *, now: datetime) -> Release:
+    """A draft as outputs would show it, at its lift, at the likeliest time it might lift, or `now`."""
+    brief, ready = draft.brief, draft.content
+    lift = draft.verdict.lift or next(iter(draft.verdict.candidates), None)
+    at = lift.at if lift else now
+    return Release(
+        id=brief.id,
+        uuid=_SAMPLE,
+        tag=f"tag:{draft.domain},{now.year}:{_SAMPLE}",
+        revision=1,
+        title=brief.title,
+        summary=ready.summary,
+        html=ready.html,
+        text=ready.text,
+        published_at=at,
+        updated_at=at,
+        zone=lift.zone if lift else draft.zone,
+        language=brief.language or draft.language,
+        topics=brief.topics,
+        attribution=brief.attribution,
+        contact=brief.contact,
+        source=brief.source,
+        moderator=brief.moderator,
+        speakers=brief.speakers,
+        questions=brief.questions,
+        correction=brief.correction,
+    )
+
+
+def accept(
+    store: Store, brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime, actor: str
+) -> tuple[Outcome, Standing]:
+    """Takes a brief in. Raises :class:`FileRefused`; then nothing is changed, and `refuse` writes it down."""
+    for _ in range(_TRIES):
+        standing = records.find(store, brief.id)
+        try:
+            outcome = _accept(store, standing, brief, policy=policy, rehearse=rehearse, now=now, actor=actor)
+        except moves.Raced:
+            continue
+        return outcome, records.get(store, brief.id)
+    raise moves.Raced
+
+
+def _accept(
+    store: Store,
+    standing: Standing | None,
+    brief: Brief,
+    *,
+    policy: Policy,
+    rehearse: Rehearsal,
+    now: datetime,
+    actor: str,
+) -> Outcome:
+    if standing is not None:
+        _same_source(standing, brief)
+        if standing.digest == standing.accepted_digest == brief.digest:
+            moves.seen_again(store, standing=standing, origin=brief.origin, digest=brief.digest)
+            return Outcome.UNCHANGED
+        if standing.state in {State.WITHDRAWN, State.RETRACTED}:
+            raise FileRefused(
+                file=brief.origin,
+                problem=f"The record '{brief.id}' was {standing.state}.",
+                remedy="To release this text after all, give the file another `id:`.",
+            )
+    draft = judge(brief, policy=policy, rehearse=rehearse, now=now).draft
+    if standing is None:
+        moves.insert_new(store, draft, now=now, actor=actor)
+        return Outcome.ACCEPTED
+    if standing.state is State.RELEASED:
+        return _correct(store, standing, draft, policy=policy, now=now, actor=actor)
+    verdict, keep = _decided_by_command(standing, draft.verdict)
+    moves.amend(store, replace(draft, verdict=verdict), standing=standing, keep_lift=keep, now=now, actor=actor)
+    return Outcome.AMENDED
+
+
+def _same_source(standing: Standing, brief: Brief) -> None:
+    """An id belongs to one file. Where that file is gone, another with the same id is the same file under a new name."""
+    if standing.origin != brief.origin and Path(standing.origin).exists():
+        raise FileRefused(
+            file=brief.origin,
+            problem=f"The id '{brief.id}' belongs to the record in {standing.origin}.",
+            remedy="Give this file another `id:`.",
+        )
+
+
+def _decided_by_command(standing: Standing, verdict: Verdict) -> tuple[Verdict, bool]:
+    """What a person decided about the time stands until the embargo in the file itself is edited."""
+    if standing.settled_by is None or standing.words != verdict.words:
+        return verdict, False
+    lift = None if standing.lift_at is None else embargo.lift_in(standing.zone, standing.lift_at)
+    state = State.ATTENTION if verdict.unfit else State.HELD
+    return replace(verdict, state=state, reason=verdict.unfit, lift=lift), True
+
+
+def _correct(store: Store, standing: Standing, draft: Draft, *, policy: Policy, now: datetime, actor: str) -> Outcome:
+    brief = draft.brief
+    if draft.verdict.unfit:
+        raise FileRefused(
+            file=brief.origin,
+            problem="The record has been released, and this correction can't be.",
+            remedy=draft.verdict.unfit,
+        )
+    [old] = records.releases(store, [standing.id])
+    draft = replace(draft, zone=old.zone, verdict=replace(draft.verdict, lift=None))
+    new = replace(
+        as_release(draft, now=now),
+        uuid=old.uuid,
+        tag=old.tag,
+        revision=old.revision,
+        published_at=old.published_at,
+        updated_at=old.updated_at,
+        zone=old.zone,
+    )
+    if new == old:
+        moves.seen_again(store, standing=standing, origin=brief.origin, digest=brief.digest)
+        return Outcome.UNCHANGED
+    moves.correct(store, draft, standing=standing, now=now, actor=actor, default_lists=policy.default_lists)
+    return Outcome.CORRECTED
+
+
+def refuse(store: Store, refusal: FileRefused, *, origin: str, digest: str, now: datetime, actor: str) -> bool:
+    """Writes a refusal down. Gives whether it is news: each content of a file is reported once.
+
+    `digest` is empty where the file could not be read at all; then a record held from it stays as it is.
+    """
+    return moves.refuse(
+        store,
+        origin=origin,
+        digest=digest or f"unread: {refusal.problem}",
+        refusal=refusal,
+        readable=bool(digest),
+        now=now,
+        actor=actor,
+    )
