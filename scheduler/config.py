@@ -1,0 +1,232 @@
+"""``config.yaml`` -> one frozen, fully checked value."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from scheduler import embargo
+from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused
+from scheduler.intake.fields import load, problems, refusal
+from scheduler.outlets import mail
+from scheduler.record import Overdue, PastOnArrival
+
+PASSWORD_VARIABLE = "EMBARGO_MAIL_PASSWORD"  # noqa: S105 - the variable's name, not a password
+_LIMIT = 1_000_000
+
+
+def _zone(value: str) -> str:
+    try:
+        embargo.zone(value)
+    except EmbargoRefused as error:
+        raise refusal(error.problem, error.remedy) from None
+    return value
+
+
+def _absolute_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+    except ValueError:
+        good = False
+    if not good or re.search(r"\s", value):
+        raise refusal("`url` is not a web address.", "Write the site's address in full: `https://press.example.org/`.")
+    return value if value.endswith("/") else value + "/"
+
+
+def _listen(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise refusal("`listen` is not an address and a port.", 'Write "127.0.0.1:8080".')
+    return value
+
+
+Zone = Annotated[str, BeforeValidator(_zone)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
+
+
+class NewsroomPart(_Part):
+    """Who speaks."""
+
+    name: Text
+    url: Annotated[str, BeforeValidator(_absolute_url)]
+    timezone: Zone
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")] = "en"
+
+
+class Source(_Part):
+    """A folder of record files; `timezone` is that of its local times, the newsroom's where absent."""
+
+    folder: Path
+    timezone: Zone | None = None
+
+
+class EmbargoPart(_Part):
+    """What happens to a record whose lift has passed: when it comes in, and when the service was down."""
+
+    past_on_arrival: PastOnArrival = PastOnArrival.HOLD
+    overdue: Overdue = Overdue.RELEASE
+
+
+class SitePart(_Part):
+    """Where pages and feeds are written; the feeds carry 48 hours and at least `items`."""
+
+    folder: Path = Path("public/")
+    items: Annotated[int, Field(ge=1, le=1000)] = 50
+
+
+class HttpPart(_Part):
+    """Where the site folder is served."""
+
+    listen: Annotated[str, BeforeValidator(_listen)] = "127.0.0.1:8080"
+
+    @property
+    def host(self) -> str:
+        """The address without its port."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class ListPart(_Part):
+    """A mail list; records that name no list go to those with `default`."""
+
+    name: Text
+    recipients: list[Text] = Field(default_factory=list, repr=False)
+    default: bool = False
+
+
+class MailPart(_Part):
+    """How mail leaves, and to whom."""
+
+    sender: Text = Field(alias="from")
+    transport: Text
+    password_file: Path | None = None
+    connections: Annotated[int, Field(ge=1, le=64)] = 8
+    lists: dict[str, ListPart] = Field(default_factory=dict)
+
+    @field_validator("lists")
+    @classmethod
+    def _ids(cls, value: dict[str, ListPart]) -> dict[str, ListPart]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name):
+                raise refusal(f"The list id `{name}` can't be used.", "Write letters a to z, digits, `-` and `_`.")
+        return value
+
+
+class Config(_Part):
+    """All settings. Paths are absolute; `file` is where they came from."""
+
+    file: Path
+    newsroom: NewsroomPart
+    records: list[Source] = Field(min_length=1)
+    database: Text
+    embargo: EmbargoPart = EmbargoPart()
+    site: SitePart = SitePart()
+    http: HttpPart | None = None
+    mail: MailPart | None = None
+    templates: Path | None = None
+    password: str | None = Field(None, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said_empty(cls, tree: Any) -> Any:
+        """An empty section takes its defaults, except `http` and `mail`: without an address there is no server, no mail."""
+        return {key: value for key, value in tree.items() if value is not None}
+
+    @property
+    def default_lists(self) -> tuple[str, ...]:
+        """The lists of records that name none."""
+        return tuple(name for name, part in self.lists.items() if part.default)
+
+    @property
+    def lists(self) -> dict[str, ListPart]:
+        """All lists by their ids."""
+        return self.mail.lists if self.mail else {}
+
+
+def read(path: Path) -> Config:
+    """The settings in a file, with every relative path taken from its folder. Raises :class:`ConfigRefused`."""
+    file = path.absolute()
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_LIMIT + 1)
+        text = data.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigRefused(
+            [f"{path}: there is no such file. `embargo init` writes one here; `--config FILE` names another."]
+        ) from None
+    except OSError as error:
+        raise ConfigRefused([f"{path}: it can't be read: {error.strerror}."]) from error
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigRefused([f"{path}:{line}: this is not UTF-8. Save the file as UTF-8."]) from None
+    try:
+        marked = load(text, file=str(path))
+    except FileRefused as error:
+        raise ConfigRefused([str(error)]) from error
+    for inner in ("file", "password"):
+        if inner in marked.tree:
+            line = marked.line_of((inner,))
+            raise ConfigRefused([f"{path}:{line}: Unknown key `{inner}`. It is not a setting; delete the line."])
+    try:
+        config = Config.model_validate({**marked.tree, "file": file})
+    except ValidationError as error:
+        raise ConfigRefused(
+            [
+                f"{path}:{line}: {problem} {remedy}"
+                for line, problem, remedy in problems(error, marked=marked, model=Config)
+            ]
+        ) from None
+    try:
+        return _resolved(config, file.parent)
+    except ConfigRefused as error:
+        line = marked.line_of(("mail", "transport"))
+        raise ConfigRefused([f"{path}:{line}: {problem}" for problem in error.problems]) from error
+
+
+def _resolved(config: Config, base: Path) -> Config:
+    """Paths made absolute, secrets read, and what only its own module can judge checked there."""
+    password = None
+    if config.mail is not None:
+        password = _password(config.mail, base)
+        mail.transport(config.mail.transport, base=base, password=password)
+    return config.model_copy(
+        update={
+            "records": [part.model_copy(update={"folder": base / part.folder}) for part in config.records],
+            "database": _database(config.database, base),
+            "site": config.site.model_copy(update={"folder": base / config.site.folder}),
+            "templates": None if config.templates is None else base / config.templates,
+            "password": password,
+        }
+    )
+
+
+def _password(part: MailPart, base: Path) -> str | None:
+    if part.password_file is None:
+        return os.environ.get(PASSWORD_VARIABLE)
+    try:
+        return (base / part.password_file).read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigRefused(
+            [f"The password file {part.password_file} can't be read. Let the service's user read it."]
+        ) from None
+
+
+def _database(url: str, base: Path) -> str:
+    scheme, separator, path = url.partition(":///")
+    if scheme != "sqlite" or not separator or path.startswith("/") or not path:
+        return url
+    return f"sqlite:///{(base / path).as_posix()}"

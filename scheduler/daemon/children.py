@@ -1,0 +1,63 @@
+"""The two processes beside the one that lifts: the web server and the mail worker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from scheduler.daemon.log import alarm, say
+
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 30.0
+_SOUND_AFTER = 30.0
+
+
+class Child:
+    """One process, started again when it ends. It holds the other end of its standard input and stops when that closes."""
+
+    def __init__(self, name: str, arguments: Sequence[str], *, patience: float) -> None:
+        self.name = name
+        self._arguments = [sys.executable, "-m", *arguments]
+        self._patience = patience
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._wait = _FIRST_WAIT
+        self._not_before = 0.0
+
+    def tend(self) -> None:
+        """Starts the process if it is not there, unless it failed a moment ago."""
+        now = time.monotonic()
+        if self._process is not None and self._process.poll() is not None:
+            alarm("child_ended", child=self.name, status=self._process.returncode)
+            self._drop()
+            self._wait = _FIRST_WAIT if now - self._started > _SOUND_AFTER else min(self._wait * 2, _LONGEST_WAIT)
+            self._not_before = now + self._wait
+        if self._process is None and now >= self._not_before:
+            self._process = subprocess.Popen(self._arguments, stdin=subprocess.PIPE)  # noqa: S603 - our own module
+            self._started = now
+            say("child_started", child=self.name, pid=self._process.pid)
+
+    def ask_to_stop(self) -> None:
+        """Tells it to finish what it has in hand."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """Tells it to finish, waits, and kills it when its patience is over."""
+        if self._process is None:
+            return
+        self.ask_to_stop()
+        try:
+            self._process.wait(self._patience)
+        except subprocess.TimeoutExpired:
+            alarm("child_killed", child=self.name)
+            self._process.kill()
+            self._process.wait()
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = None

@@ -1,0 +1,100 @@
+"""Builds the pipeline's parts from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment
+
+from scheduler.config import Config
+from scheduler.outlets.mail import Transport, transport
+from scheduler.outlets.site import Site
+from scheduler.pipeline.accept import Policy
+from scheduler.pipeline.deliver import MailList
+from scheduler.pipeline.release import Projection
+from scheduler.record import Purpose, Release
+from scheduler.render import Newsroom, Renderer
+from scheduler.render.mail import letter
+from scheduler.render.templates import environment
+from scheduler.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What accepts, renders and rehearses, as the settings want it."""
+
+    config: Config
+    newsroom: Newsroom
+    renderer: Renderer
+    environment: Environment
+    lists: dict[str, MailList]
+
+    def policy(self, folder: Path | None = None) -> Policy:
+        """The policy for records from `folder`, one of the configured ones; for any other, the newsroom's."""
+        zones = {part.folder: part.timezone for part in self.config.records}
+        return Policy(
+            zone=zones.get(folder or Path()) or self.newsroom.zone,
+            language=self.newsroom.language,
+            domain=self.newsroom.domain,
+            past_on_arrival=self.config.embargo.past_on_arrival,
+            lists=tuple(self.lists),
+            default_lists=self.config.default_lists,
+        )
+
+    def rehearse(self, release: Release) -> None:
+        """Renders every output of a release and throws it away; raises :class:`RenderRefused`."""
+        self.renderer.rehearse(release)
+        for list_id, known in self.lists.items():
+            self.letter(release, purpose=Purpose.RELEASE, list_id=list_id, list_name=known.name)
+
+    def letter(self, release: Release, *, purpose: Purpose, list_id: str, list_name: str) -> bytes:
+        """A mail about a release, without the fields that differ from reader to reader."""
+        assert self.config.mail is not None
+        made = letter(
+            self.environment,
+            release=release,
+            purpose=purpose,
+            list_id=list_id,
+            list_name=list_name,
+            newsroom_name=self.newsroom.name,
+            newsroom_url=self.newsroom.url,
+            sender=self.config.mail.sender,
+        )
+        return made.head + b"\r\n" + made.body
+
+    def projection(self, store: Store) -> Projection:
+        """The site these settings want; its folder is made."""
+        return Projection(
+            store=store, site=Site(self.config.site.folder), renderer=self.renderer, items=self.config.site.items
+        )
+
+    def transport(self) -> Transport:
+        """The way out for mail."""
+        mail = self.config.mail
+        assert mail is not None
+        return transport(
+            mail.transport,
+            base=self.config.file.parent,
+            password=self.config.password,
+            connections=mail.connections,
+        )
+
+
+def build(config: Config) -> Parts:
+    """The parts for these settings. Raises :class:`RenderRefused` where a template is broken."""
+    newsroom = Newsroom(
+        name=config.newsroom.name,
+        url=config.newsroom.url,
+        zone=config.newsroom.timezone,
+        language=config.newsroom.language,
+    )
+    return Parts(
+        config=config,
+        newsroom=newsroom,
+        renderer=Renderer(newsroom=newsroom, overrides=config.templates),
+        environment=environment(config.templates),
+        lists={
+            name: MailList(name=part.name, recipients=tuple(part.recipients)) for name, part in config.lists.items()
+        },
+    )

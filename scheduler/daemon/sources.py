@@ -1,0 +1,101 @@
+"""Watches the folders of record files and hands on what comes in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from watchfiles import watch
+
+from scheduler.clock import Clock
+from scheduler.daemon.log import alarm, failure, say
+from scheduler.daemon.parts import Parts
+from scheduler.errors import FileRefused
+from scheduler.intake.folder import Folder, Seen
+from scheduler.pipeline import accept
+from scheduler.record import State
+from scheduler.store import Store, moves
+
+ACTOR = "service"
+_LOOK_ANYWAY = 5.0
+"""Seconds after which a folder is looked at though nothing was heard: network file systems tell nothing."""
+
+
+class Sources:
+    """A thread that accepts, amends and refuses. `changed` is called after each file, so that the alarm is set anew."""
+
+    def __init__(self, *, parts: Parts, store: Store, clock: Clock, changed: Callable[[], None]) -> None:
+        self._parts = parts
+        self._store = store
+        self._clock = clock
+        self._changed = changed
+        self._stop = threading.Event()
+        self._folders = [Folder(part.folder) for part in parts.config.records]
+        for folder in self._folders:
+            folder.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
+
+    def start(self) -> None:
+        """Looks at what is there and goes on watching."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finishes the file in hand and ends."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        looked = 0.0
+        for changes in watch(
+            *(folder.folder for folder in self._folders),
+            stop_event=self._stop,
+            debounce=30,
+            step=5,
+            rust_timeout=50,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+        ):
+            now = time.monotonic()
+            due = min((at for folder in self._folders if (at := folder.next_look) is not None), default=None)
+            if changes or now - looked >= _LOOK_ANYWAY or (due is not None and now >= due):
+                looked = now
+                self._look(now)
+
+    def _look(self, now: float) -> None:
+        for folder in self._folders:
+            for seen in folder.look(now):
+                if self._stop.is_set():
+                    return
+                try:
+                    self._handle(folder, seen)
+                except Exception:  # noqa: BLE001 - one file's trouble is not another's; nothing of it was stored
+                    failure("intake_failed")
+                self._changed()
+
+    def _handle(self, folder: Folder, seen: Seen) -> None:
+        now = self._clock()
+        if seen.found is None:
+            for uuid in moves.vanish(self._store, origin=seen.origin, now=now, actor=ACTOR):
+                say("file_vanished", record=uuid)
+            return
+        try:
+            if isinstance(seen.found, FileRefused):
+                raise seen.found
+            outcome, standing = accept.accept(
+                self._store,
+                seen.found,
+                policy=self._parts.policy(folder.folder),
+                rehearse=self._parts.rehearse,
+                now=now,
+                actor=ACTOR,
+            )
+        except FileRefused as refusal:
+            if accept.refuse(self._store, refusal, origin=seen.origin, digest=seen.digest, now=now, actor=ACTOR):
+                alarm(
+                    "file_refused", file=refusal.file, line=refusal.line, problem=refusal.problem, remedy=refusal.remedy
+                )
+            return
+        if outcome is not accept.Outcome.UNCHANGED:
+            tell = alarm if standing.state is State.ATTENTION else say
+            tell(outcome, record=standing.uuid, state=standing.state, revision=standing.revision)
