@@ -1,0 +1,263 @@
+"""Commands for those who look after the service: trail, mail, doctor, backup."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from scheduler import clock, config, embargo
+from scheduler.cli import say
+from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, Reason, RecordId, actor, app, office
+from scheduler.daemon.lock import is_running
+from scheduler.daemon.parts import Parts, build
+from scheduler.errors import EmbargoError
+from scheduler.outlets.site import Site
+from scheduler.store import Store, ledger, open_store, records, trail
+
+trail_app = typer.Typer(help="The trail: every decision, in order, and the proof that none was changed.")
+mail_app = typer.Typer(help="Mail: lists, the ledger, and what is uncertain.", no_args_is_help=True)
+app.add_typer(trail_app, name="trail")
+app.add_typer(mail_app, name="mail")
+
+_ENOUGH = 200 * 1024 * 1024
+
+
+@trail_app.callback(invoke_without_command=True)
+def show_trail(
+    context: typer.Context,
+    file: ConfigFile = CONFIG,
+    record: Annotated[str | None, typer.Option("--record", help="Of one record only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the trail, oldest first."""
+    if context.invoked_subcommand:
+        return
+    with office(file) as (_, store, _now), store.read() as db:
+        rows = trail.rows(db, record_id=record)
+        if as_json:
+            say.put_json(
+                [
+                    {
+                        "seq": row.seq,
+                        "at": row.at,
+                        "actor": row.actor,
+                        "event": row.event,
+                        "record": row.record_id,
+                        "revision": row.revision,
+                        "detail": row.detail,
+                        "previous": row.previous,
+                        "hash": row.hash,
+                    }
+                    for row in rows
+                ]
+            )
+            return
+        empty = True
+        for row in rows:
+            empty = False
+            subject = f"{row.record_id} ({row.revision})" if row.record_id else ""
+            say.put(
+                f"[dim]{row.seq:>5}  {say.utc(row.at)}[/]  [bold]{row.event}[/]  {say.plain(subject)}  "
+                f"[dim]{say.plain(row.actor)}  {row.hash[:12]}[/]"
+            )
+        if empty:
+            say.put("The trail is empty: nothing has been decided yet.")
+
+
+@trail_app.command()
+def verify(file: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
+    """Check that no row of the trail was changed, removed, inserted or moved."""
+    with office(file) as (_, store, _now), store.read() as db:
+        count, broken = trail.verify(db)
+    if as_json:
+        say.put_json({"rows": count, "broken": broken})
+    elif broken:
+        say.put(f"[bold red]broken[/]  {len(broken)} place{'s' if len(broken) != 1 else ''} in {count} rows:")
+        for sentence in broken:
+            say.put(f"  {say.plain(sentence)}")
+    else:
+        say.put(f"[green]sound[/]  {count} rows, each follows on the one before it.")
+    if broken:
+        raise typer.Exit(1)
+
+
+@mail_app.command("lists")
+def mail_lists(file: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
+    """The mail lists and how many they reach."""
+    settings = config.read(file)
+    if as_json:
+        say.put_json(
+            [
+                {"id": name, "name": part.name, "recipients": len(part.recipients), "default": part.default}
+                for name, part in settings.lists.items()
+            ]
+        )
+        return
+    if not settings.lists:
+        say.put("No mail list is configured. Add one under `mail: lists:` in config.yaml.")
+        return
+    table = say.table("list", "name", "recipients", "default")
+    for name, part in settings.lists.items():
+        table.add_row(name, Text(part.name), str(len(part.recipients)), "yes" if part.default else "")
+    say.out.print(table)
+
+
+@mail_app.command("ledger")
+def mail_ledger(
+    record_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Of one record only.")] = None,
+    file: ConfigFile = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """What is owed, sent, failed and uncertain, to the unit."""
+    with office(file) as (_, store, _now):
+        if record_id is not None:
+            records.get(store, record_id)
+        balance = ledger.balance(store, record_id=record_id)
+        troubled = ledger.troubled(store, record_id=record_id)
+    if as_json:
+        say.put_json({"mailings": say.rows_json(balance), "troubled": say.rows_json(troubled)})
+        return
+    if not balance:
+        say.put("No mail has been owed yet.")
+        return
+    table = say.table("record", "purpose", "list", "audience", "sent", "failed", "uncertain", "pending")
+    for row in balance:
+        in_hand = row["pending"] + row["claimed"] + row["sending"]
+        audience = str(row["audience"]) if row["frozen_at"] else "not yet"
+        table.add_row(
+            Text(f"{row['record_id']} ({row['revision']})"),
+            row["purpose"],
+            row["list"],
+            audience,
+            *(str(row[name]) for name in ("sent", "failed", "uncertain")),
+            str(in_hand),
+        )
+    say.out.print(table)
+    for row in troubled:
+        say.put(
+            f"[red]{row['state']}[/]  {say.plain(row['recipient'])}  "
+            f"[dim]{say.plain(row['record_id'])}, try {row['attempts']}[/]\n"
+            f"      {say.plain(row['problem'] or '')}"
+        )
+    if any(row["state"] == "uncertain" for row in troubled):
+        say.put("To decide about uncertain mails: embargo mail resolve ID --resend, or --sent.")
+
+
+@mail_app.command("resolve")
+def mail_resolve(
+    record_id: RecordId,
+    reason: Reason,
+    resend: Annotated[
+        bool, typer.Option("--resend/--sent", help="Send again, byte for byte the same; or take them for sent.")
+    ],
+    file: ConfigFile = CONFIG,
+    who: Actor = None,
+) -> None:
+    """Decide about the mails of a record that are uncertain."""
+    with office(file) as (_, store, now):
+        records.get(store, record_id)
+        count = ledger.resolve(store, record_id=record_id, resend=resend, reason=reason, now=now, actor=actor(who))
+    act = "will be sent again" if resend else "are taken for sent"
+    say.put(f"{count} mail{'s' if count != 1 else ''} {act}." if count else "No mail of this record is uncertain.")
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; must not be there yet.")],
+    file: ConfigFile = CONFIG,
+) -> None:
+    """Copy the database of a running service to FILE, and check the copy."""
+    with office(file) as (_, store, _now):
+        store.backup(target)
+    say.put(f"[green]Written and checked:[/] {say.plain(str(target))}, {target.stat().st_size:,} bytes.")
+
+
+@app.command()
+def doctor(file: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
+    """Examine the installation: each finding with what to do about it."""
+    findings = list(_findings(file))
+    if as_json:
+        say.put_json([{"good": good, "what": what, "remedy": remedy} for good, what, remedy in findings])
+    else:
+        for good, what, remedy in findings:
+            say.put(f"{'[green]good[/] ' if good else '[bold red]wrong[/]'}  {say.plain(what)}")
+            if remedy and not good:
+                say.put(f"       {say.plain(remedy)}")
+    if not all(good for good, _, _ in findings):
+        raise typer.Exit(1)
+
+
+_Finding = tuple[bool, str, str]
+
+
+def _findings(file: Path) -> Iterator[_Finding]:
+    try:
+        parts = build(config.read(file))
+    except EmbargoError as error:
+        yield False, str(error), "Mend it; `embargo check` looks again."
+        return
+    yield True, f"settings and templates: {parts.config.file}", ""
+    yield (
+        True,
+        f"clock: {say.utc(clock.system().replace(microsecond=0))}; time zones: tz database {embargo.tz_version()}",
+        "",
+    )
+    try:
+        store = open_store(parts.config.database)
+    except EmbargoError as error:
+        yield False, str(error), ""
+        return
+    try:
+        yield from _store_findings(store)
+    finally:
+        store.close()
+    yield from _folder_findings(parts)
+
+
+def _store_findings(store: Store) -> Iterator[_Finding]:
+    damage = store.damage()
+    yield not damage, f"database: {damage or 'sound'}", "Stop the service and restore the last backup."
+    with store.read() as db:
+        count, broken = trail.verify(db)
+    yield (
+        not broken,
+        f"trail: {broken[0] if broken else f'{count} rows, sound'}",
+        "`embargo trail verify` lists all places.",
+    )
+    if store.path is not None:
+        mode = stat.S_IMODE(store.path.stat().st_mode)
+        yield (
+            not mode & 0o077,
+            f"{store.path} has mode {mode:04o}",
+            f"Others may read held texts: chmod 600 {store.path}",
+        )
+        yield True, f"service: {'running' if is_running(store.path) else 'not running'}", ""
+    lift_at = records.next_lift(store)
+    yield True, f"next lift: {say.utc(lift_at) if lift_at else 'none'}", ""
+
+
+def _folder_findings(parts: Parts) -> Iterator[_Finding]:
+    for part in parts.config.records:
+        there = part.folder.is_dir() and os.access(part.folder, os.R_OK | os.X_OK)
+        yield there, f"records: {part.folder}", "It is no folder the service can read; create it."
+    try:
+        Site(parts.config.site.folder)
+        writable = os.access(parts.config.site.folder, os.W_OK | os.X_OK)
+    except EmbargoError:
+        writable = False
+    yield writable, f"site: {parts.config.site.folder}", "The service's user can't write there; change its owner."
+    for folder in {parts.config.site.folder, parts.config.file.parent}:
+        if folder.is_dir():
+            free = shutil.disk_usage(folder).free
+            yield (
+                free > _ENOUGH,
+                f"disk of {folder}: {free // 1024**2:,} MiB free",
+                "Free some space before the next lift.",
+            )

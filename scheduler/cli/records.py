@@ -1,0 +1,311 @@
+"""Commands about records: what is held, and what a person decides."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scheduler import intake
+from scheduler.cli import say
+from scheduler.cli.app import (
+    CONFIG,
+    Actor,
+    AsJson,
+    ConfigFile,
+    MayReason,
+    Reason,
+    RecordId,
+    acted_on,
+    actor,
+    app,
+    office,
+)
+from scheduler.embargo import Lift
+from scheduler.errors import FileRefused, MoveRefused
+from scheduler.intake.folder import Seen
+from scheduler.pipeline import accept, decide
+from scheduler.record import Brief, Purpose, Release, State
+from scheduler.store import Store, moves, records, trail
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Record files.")]
+_OPEN = (State.ATTENTION, State.HELD)
+
+
+def load(file: Path) -> Seen:
+    """One record file, read as the service reads it."""
+    # Not resolve(), which follows links: the service names files as they stand in the folder.
+    path = Path(os.path.abspath(file))  # noqa: PTH100
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(intake.LIMIT + 1)
+    except OSError as error:
+        refusal = FileRefused(file=str(file), problem=f"It can't be read: {error.strerror}.", remedy="Check its path.")
+        return Seen(path=path, origin=str(path), found=refusal)
+    found: Brief | FileRefused
+    try:
+        found = intake.read(path, data=data, origin=str(path))
+    except FileRefused as error:
+        found = error
+    return Seen(path=path, origin=str(path), found=found, digest=hashlib.sha256(data).hexdigest())
+
+
+@app.command()
+def add(files: Files, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+    """Take record files in: new ones are held, held ones amended, released ones corrected."""
+    refused = 0
+    with office(file) as (parts, store, now):
+        for path in files:
+            seen = load(path)
+            try:
+                if isinstance(seen.found, FileRefused):
+                    raise seen.found
+                assert seen.found is not None
+                outcome, standing = accept.accept(
+                    store,
+                    seen.found,
+                    policy=parts.policy(seen.path.parent),
+                    rehearse=parts.rehearse,
+                    now=now,
+                    actor=actor(who),
+                )
+            except FileRefused as error:
+                refused += 1
+                accept.refuse(store, error, origin=seen.origin, digest=seen.digest, now=now, actor=actor(who))
+                say.put(f"[bold red]refused[/]  {say.plain(str(error))}")
+            else:
+                say.put(f"[green]{outcome}[/]  {say.plain(standing.id)}, revision {standing.revision}")
+                say.out.print(say.records_text([standing], now))
+        say.put(acted_on(store))
+    if refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+def queue(
+    file: ConfigFile = CONFIG,
+    every: Annotated[bool, typer.Option("--all", help="Released, withdrawn and retracted records too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What is held and what needs a person, soonest first, and the files that stand refused."""
+    with office(file) as (parts, store, now):
+        standings = records.listed(store, states=None if every else _OPEN)
+        refused = records.refused(store)
+        counts = records.counts(store)
+    if as_json:
+        say.put_json(
+            {
+                "now": now,
+                "records": [say.standing_json(standing) for standing in standings],
+                "refused": refused,
+                "counts": counts,
+            }
+        )
+        return
+    if standings:
+        say.out.print(say.records_text(standings, now))
+    else:
+        folders = ", ".join(str(part.folder) for part in parts.config.records)
+        say.put(f"Nothing is held. Drop a record file into {say.plain(folders)}, or `embargo add FILE`.")
+    for row in refused:
+        place = f"{row['origin']}:{row['line']}" if row["line"] else row["origin"]
+        say.put(
+            f"[bold red]refused[/]  {say.plain(place)}\n         {say.plain(row['problem'])} {say.plain(row['remedy'])}"
+        )
+    say.put(f"[dim]{', '.join(f'{count} {state}' for state, count in counts.items() if count) or 'No records yet.'}[/]")
+
+
+@app.command()
+def show(record_id: RecordId, file: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
+    """Everything about one record, with its decisions."""
+    with office(file) as (_, store, now):
+        standing = records.get(store, record_id)
+        [release] = records.releases(store, [record_id])
+        with store.read() as db:
+            decisions = list(trail.rows(db, record_id=record_id))
+    if as_json:
+        say.put_json(
+            {
+                **say.standing_json(standing),
+                "tag": release.tag,
+                "summary": release.summary,
+                "text": release.text,
+                "topics": release.topics,
+                "attribution": release.attribution,
+                "moderator": release.moderator,
+                "speakers": release.speakers,
+                "questions": [{"asker": each.asker, "outlet": each.outlet} for each in release.questions],
+                "contact": release.contact,
+                "source": release.source,
+                "language": release.language,
+                "address": release.address,
+                "trail": [
+                    {"seq": row.seq, "at": row.at, "actor": row.actor, "event": row.event, "detail": row.detail}
+                    for row in decisions
+                ],
+            }
+        )
+        return
+    say.out.print(say.records_text([standing], now))
+    facts = (
+        ("embargo", standing.words),
+        ("revision", str(standing.revision)),
+        ("language", release.language),
+        ("topics", ", ".join(release.topics)),
+        ("attribution", release.attribution),
+        ("moderator", release.moderator),
+        ("speakers", ", ".join(release.speakers)),
+        ("questions", "; ".join(_question(each.asker, each.outlet) for each in release.questions)),
+        ("lists", ", ".join(standing.lists) if standing.lists is not None else "the default lists"),
+        ("contact", release.contact),
+        ("source", release.source),
+        ("file", standing.origin),
+        ("address", release.address if standing.released_at else None),
+        ("summary", release.summary),
+    )
+    say.facts([(name, value, "") for name, value in facts if value])
+    for row in decisions:
+        say.put(f"[dim]{say.utc(row.at)}[/]  {row.event}  [dim]by {say.plain(row.actor)}[/]")
+
+
+def _question(asker: str | None, outlet: str | None) -> str:
+    return ", ".join(part for part in (asker, outlet) if part) or "not named"
+
+
+@app.command()
+def preview(
+    record_id: RecordId,
+    file: ConfigFile = CONFIG,
+    kind: Annotated[str, typer.Option("--as", help="page, rss, atom, json or mail.")] = "page",
+) -> None:
+    """What a record will look like, on standard output; nothing is written."""
+    with office(file) as (parts, store, _):
+        [release] = records.releases(store, [records.get(store, record_id).id])
+    documents = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
+    if kind in documents:
+        data = parts.renderer.documents([release])[documents[kind]]
+    elif kind == "page":
+        data = parts.renderer.page(release)
+    elif kind == "mail":
+        data = _mail(parts, release)
+    else:
+        raise typer.BadParameter("say page, rss, atom, json or mail", param_hint="--as")
+    typer.get_binary_stream("stdout").write(data)
+
+
+def _mail(parts: Any, release: Release) -> bytes:
+    if not parts.lists:
+        raise MoveRefused(release.id, "no mail list is configured, so no mail would be sent.")
+    list_id, known = next(iter(parts.lists.items()))
+    data: bytes = parts.letter(release, purpose=Purpose.RELEASE, list_id=list_id, list_name=known.name)
+    return data
+
+
+@app.command()
+def confirm(
+    record_id: RecordId,
+    when: Annotated[str | None, typer.Argument(metavar="[WHEN]", help="2026-12-01 09:00 America/New_York")] = None,
+    file: ConfigFile = CONFIG,
+    reason: MayReason = None,
+    who: Actor = None,
+) -> None:
+    """Settle when a record in attention lifts: at WHEN, or at the time proposed."""
+    with office(file) as (parts, store, now):
+        lift = decide.confirm(
+            store, record_id, when, zone=parts.newsroom.zone, reason=reason, now=now, actor=actor(who)
+        )
+        _settled("Confirmed", record_id, lift, now, store)
+
+
+@app.command()
+def amend(
+    record_id: RecordId,
+    when: Annotated[str, typer.Argument(metavar="WHEN", help="2026-12-01 09:00 America/New_York, or: on delivery")],
+    file: ConfigFile = CONFIG,
+    reason: MayReason = None,
+    who: Actor = None,
+) -> None:
+    """Give a held record another lift. It stands until the embargo in the file itself is edited."""
+    with office(file) as (parts, store, now):
+        lift = decide.amend(store, record_id, when, zone=parts.newsroom.zone, reason=reason, now=now, actor=actor(who))
+        _settled("Amended", record_id, lift, now, store)
+
+
+def _settled(done: str, record_id: str, lift: Lift | None, now: datetime, store: Store) -> None:
+    if lift is None:
+        say.put(
+            f"[green]{done}.[/] {say.plain(record_id)} is held until a person lifts it: `embargo lift {say.plain(record_id)}`."
+        )
+    elif lift.at <= now:
+        say.put(f"[green]{done}.[/] {say.plain(record_id)} lifts at once: {say.local(lift)} has passed.")
+    else:
+        say.put(
+            f"[green]{done}.[/] {say.plain(record_id)} lifts {say.distance(lift.at - now)}: "
+            f"{say.local(lift)}, {say.utc(lift.at)}."
+        )
+    say.put(acted_on(store))
+
+
+@app.command()
+def lift(record_id: RecordId, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+    """Lift a held record now."""
+    with office(file) as (parts, store, now):
+        moves.lift_by_hand(
+            store,
+            record_id=record_id,
+            reason=reason,
+            now=now,
+            actor=actor(who),
+            default_lists=parts.config.default_lists,
+        )
+        say.put(f"[green]Released.[/] {say.plain(record_id)}. {acted_on(store)}")
+
+
+@app.command()
+def withdraw(record_id: RecordId, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+    """Take a record back before its lift, for good."""
+    with office(file) as (_, store, now):
+        moves.withdraw(store, record_id=record_id, reason=reason, now=now, actor=actor(who))
+        say.put(f"[green]Withdrawn.[/] {say.plain(record_id)} will not be released.")
+
+
+@app.command()
+def correct(
+    record_id: RecordId,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The corrected record file.")],
+    file: ConfigFile = CONFIG,
+    who: Actor = None,
+) -> None:
+    """Correct a released record from a file; its `correction:` says to readers what changed."""
+    with office(file) as (_, store, _now):
+        standing = records.get(store, record_id)
+    if standing.state is not State.RELEASED:
+        raise MoveRefused(
+            record_id, f"it is {standing.state}; only a released record is corrected. `embargo add` amends a held one."
+        )
+    seen = load(path)
+    if isinstance(seen.found, FileRefused):
+        raise seen.found
+    assert seen.found is not None
+    if seen.found.id != record_id:
+        raise MoveRefused(record_id, f"the file is about '{seen.found.id}'. Write `id: {record_id}` into it.")
+    add([path], file=file, who=who)
+
+
+@app.command()
+def retract(record_id: RecordId, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+    """Take a released record back: readers see the reason in its place, and its lists are told."""
+    with office(file) as (parts, store, now):
+        moves.retract(
+            store,
+            record_id=record_id,
+            reason=reason,
+            now=now,
+            actor=actor(who),
+            default_lists=parts.config.default_lists,
+        )
+        say.put(f"[green]Retracted.[/] {say.plain(record_id)}. {acted_on(store)}")

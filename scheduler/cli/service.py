@@ -1,0 +1,49 @@
+"""Commands that run things: the service, the worker, and a first configuration."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scheduler import config, shipped
+from scheduler.cli import say
+from scheduler.cli.app import CONFIG, ConfigFile, app
+from scheduler.daemon import Service, log, worker
+from scheduler.errors import ConfigRefused
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path(),
+) -> None:
+    """Write a documented config.yaml and a records folder, ready to run."""
+    target = folder / "config.yaml"
+    if target.exists():
+        raise ConfigRefused([f"{target} is there already; it is left as it is."])
+    (folder / "records").mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copyfile(shipped("config.yaml"), target)
+    say.put(f"[green]Wrote[/] {say.plain(str(target))}. Next: edit it, `embargo check`, `embargo run`.")
+
+
+@app.command()
+def run(
+    file: ConfigFile = CONFIG,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level.")] = False,
+) -> None:
+    """Run the service: hold, lift, write the site, serve it, send mail."""
+    log.start(verbose=verbose)
+    Service(config.read(file)).run()
+
+
+@app.command("worker")
+def run_worker(
+    file: ConfigFile = CONFIG,
+    once: Annotated[bool, typer.Option("--once", help="End when nothing is due any more.")] = False,
+    leash: Annotated[bool, typer.Option("--leash", hidden=True, help="End when standard input ends.")] = False,
+) -> None:
+    """Send mail that is owed. `embargo run` starts one of these itself."""
+    log.start()
+    worker.run(config.read(file), leash=leash, once=once)
