@@ -40,13 +40,17 @@ class Service:
 
     def __init__(self, settings: Config, *, read_clock: clock.Clock = clock.system) -> None:
         self._clock = read_clock
+        self._waking = threading.Lock()
+        self._stop = threading.Event()
+        self._reload = threading.Event()
+        self._alarmed: dict[str, float] = {}
         self._file = settings.file
         self._stat = _signature(settings.file)
         self._parts: Parts = build(settings)
         self._store: Store = open_store(settings.database)
         self._lock = None if self._store.path is None else InstanceLock(self._store.path)
         self._projection: Projection = self._parts.projection(self._store)
-        self._sources = Sources(parts=self._parts, store=self._store, clock=self._clock, changed=self._changed)
+        self._sources = self._wanted_sources(self._parts)
         self._children = self._wanted_children(settings)
         self._lifter = Lifter(
             clock=self._clock,
@@ -55,10 +59,6 @@ class Service:
             wake=self._wake,
             fail=lambda: self._trouble("lift_failed"),
         )
-        self._waking = threading.Lock()
-        self._stop = threading.Event()
-        self._reload = threading.Event()
-        self._alarmed: dict[str, float] = {}
 
     def run(self) -> None:
         """Starts, goes on until SIGTERM or SIGINT, and stops in order: intake, lifts, mail, web."""
@@ -183,6 +183,9 @@ class Service:
 
     # --- settings
 
+    def _wanted_sources(self, parts: Parts) -> Sources:
+        return Sources(parts=parts, store=self._store, clock=self._clock, changed=self._changed, trouble=self._trouble)
+
     def _wanted_children(self, settings: Config) -> list[Child]:
         wanted = []
         if settings.mail is not None:
@@ -202,7 +205,7 @@ class Service:
             self._same_database(settings)
             parts = build(settings)
             projection = parts.projection(self._store)
-            sources = Sources(parts=parts, store=self._store, clock=self._clock, changed=self._changed)
+            sources = self._wanted_sources(parts)
         except (EmbargoError, OSError) as error:
             for problem in error.problems if isinstance(error, ConfigRefused) else [str(error)]:
                 alarm("config_refused", problem=problem)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from watchfiles import watch
 
 from scheduler.clock import Clock
-from scheduler.daemon.log import alarm, failure, say
+from scheduler.daemon.log import alarm, say
 from scheduler.daemon.parts import Parts
 from scheduler.errors import FileRefused
 from scheduler.intake.folder import Folder, Seen
@@ -23,13 +23,19 @@ _LOOK_ANYWAY = 5.0
 
 
 class Sources:
-    """A thread that accepts, amends and refuses. `changed` is called after each file, so that the alarm is set anew."""
+    """A thread that accepts, amends and refuses.
 
-    def __init__(self, *, parts: Parts, store: Store, clock: Clock, changed: Callable[[], None]) -> None:
+    `changed` is called after each file, so that the alarm is set anew; `trouble` inside the handler of an exception.
+    """
+
+    def __init__(
+        self, *, parts: Parts, store: Store, clock: Clock, changed: Callable[[], None], trouble: Callable[[str], None]
+    ) -> None:
         self._parts = parts
         self._store = store
         self._clock = clock
         self._changed = changed
+        self._trouble = trouble
         self._stop = threading.Event()
         self._folders = [Folder(part.folder) for part in parts.config.records]
         for folder in self._folders:
@@ -69,8 +75,9 @@ class Sources:
                     return
                 try:
                     self._handle(folder, seen)
-                except Exception:  # noqa: BLE001 - one file's trouble is not another's; nothing of it was stored
-                    failure("intake_failed")
+                except Exception:  # noqa: BLE001 - a locked database or a full disk passes; the file is taken up again
+                    self._trouble("intake_failed")
+                    folder.forget(seen.path)
                 self._changed()
 
     def _handle(self, folder: Folder, seen: Seen) -> None:

@@ -62,6 +62,10 @@ class Folder:
         waiting = [file.since + file.wait for file in self._files.values() if not file.is_settled]
         return min(waiting, default=None)
 
+    def forget(self, path: Path) -> None:
+        """Hands the file at `path` on once more: what was made of it could not be kept."""
+        self._files.pop(path, None)
+
     def look(self, monotonic: float) -> list[Seen]:
         """What there is to know since the last look, ordered by path. `monotonic` is in seconds and never goes back."""
         present, unreachable = _signatures(self.folder)

@@ -77,9 +77,9 @@ class Turn(NamedTuple):
 def read(text: str, *, title: str | None = None) -> Transcript:
     """Take a transcript apart. `title` is the one its metadata gives; else it is looked for above the first turn."""
     lines = [" ".join(line.split()) for line in text.split("\n")]
-    source = _drop_page_foot(lines)
     starts = _turn_starts(lines)
     header = range(min(starts, default=0))
+    source = _drop_page_foot(lines, header, max(starts)) if starts else None
     seen = max(filter(None, map(_dated, (lines[number] for number in header))), default=None)
     found = _drop_page_head(lines, header, title) if starts else None
     turns = [
@@ -151,20 +151,25 @@ def _is_doubled(line: str) -> bool:
     return len(line) >= 10 and len(line) % 2 == 0 and line[:half] == line[half:] and any(map(str.isalpha, line))
 
 
-def _drop_page_foot(lines: list[str]) -> str | None:
-    """Empty the lines below "published at ADDRESS" and the advertising at the end; gives the address.
+def _drop_page_foot(lines: list[str], header: range, last: int) -> str | None:
+    """Empty "published at ADDRESS" and what stands below it, and the advertising at the end; gives the address.
 
-    A line that may state an embargo is kept, wherever it stands.
+    `last` is the line on which the last turn begins. The address may also stand in the header, and is taken out of there
+    alone. A line that may state an embargo is kept, wherever it stands.
     """
     source, end = None, len(lines)
-    for number, line in enumerate(lines):
-        if match := _PUBLISHED.fullmatch(line):
-            source, end = (match["url"] or match["other"]).rstrip(".,;)"), number
-    for number in range(len(lines) - 1, -1, -1):
+    for number in (*header, *range(last + 1, len(lines))):
+        if match := _PUBLISHED.fullmatch(lines[number]):
+            source = (match["url"] or match["other"]).rstrip(".,;)")
+            lines[number] = ""
+            if number > last:
+                end = number
+                break
+    for number in range(len(lines) - 1, last, -1):
         line = lines[number]
-        if number >= end or _is_doubled(line) or _SHELF.fullmatch(line):
-            lines[number] = line if _STATES_EMBARGO.search(line) and not _PUBLISHED.fullmatch(line) else ""
-        elif line and number < end:
+        if number > end or _is_doubled(line) or _SHELF.fullmatch(line):
+            lines[number] = line if _STATES_EMBARGO.search(line) else ""
+        elif line:
             break
     return source
 
