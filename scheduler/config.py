@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -12,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from scheduler import embargo
 from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused
-from scheduler.intake.fields import load, problems, refusal
+from scheduler.intake.fields import Marked, load, problems, refusal
 from scheduler.outlets import mail
 from scheduler.record import Overdue, PastOnArrival
 
@@ -190,19 +193,31 @@ def read(path: Path) -> Config:
                 for line, problem, remedy in problems(error, marked=marked, model=Config)
             ]
         ) from None
-    try:
-        return _resolved(config, file.parent)
-    except ConfigRefused as error:
-        line = marked.line_of(("mail", "transport"))
-        raise ConfigRefused([f"{path}:{line}: {problem}" for problem in error.problems]) from error
-
-
-def _resolved(config: Config, base: Path) -> Config:
-    """Paths made absolute, secrets read, and what only its own module can judge checked there."""
-    password = None
+    placed = partial(_placed, path, marked)
+    base, password = file.parent, None
     if config.mail is not None:
-        password = _password(config.mail, base)
-        mail.transport(config.mail.transport, base=base, password=password)
+        with placed("mail", "password_file"):
+            password = _password(config.mail, base)
+        with placed("mail", "transport"):
+            mail.transport(config.mail.transport, base=base, password=password)
+    with placed("templates"):
+        if config.templates is not None and not (base / config.templates).is_dir():
+            raise ConfigRefused(["`templates` is no folder. Name the one that holds yours, or delete the line."])
+    return _resolved(config, base, password)
+
+
+@contextmanager
+def _placed(path: Path, marked: Marked, *key: str) -> Iterator[None]:
+    """Gives the problems of what only its own module can judge the place of their key."""
+    try:
+        yield
+    except ConfigRefused as error:
+        place = f"{path}:{marked.line_of(key)}"
+        raise ConfigRefused([f"{place}: {problem}" for problem in error.problems]) from error
+
+
+def _resolved(config: Config, base: Path, password: str | None) -> Config:
+    """Paths made absolute, and the secret in its place."""
     return config.model_copy(
         update={
             "records": [part.model_copy(update={"folder": base / part.folder}) for part in config.records],

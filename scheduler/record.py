@@ -117,8 +117,9 @@ class Content:
 class Release:
     """A record as the outputs see it; what templates are given.
 
-    ``tag`` is its permanent ``tag:`` URI (RFC 4151), made once when the record came in. ``address`` the page's path below the newsroom's URL. ``published_at`` is the lift,
-    ``updated_at`` the last significant change. ``correction`` and ``retraction`` are sentences for readers, where there are any.
+    ``tag`` is its permanent ``tag:`` URI (RFC 4151), made once when the record came in, ``address`` the page's path below the
+    newsroom's URL. ``published_at`` is the lift, ``updated_at`` the last significant change. ``correction`` and ``retraction``
+    are sentences for readers, where there are any.
     """
 
     id: str
@@ -133,15 +134,15 @@ class Release:
     updated_at: datetime
     zone: str
     language: str
-    topics: tuple[str, ...] = ()
-    attribution: str | None = None
-    contact: str | None = None
-    source: str | None = None
-    moderator: str | None = None
-    speakers: tuple[str, ...] = ()
-    questions: tuple[Question, ...] = ()
-    correction: str | None = None
-    retraction: str | None = None
+    topics: tuple[str, ...] = field(default=(), repr=False)
+    attribution: str | None = field(default=None, repr=False)
+    contact: str | None = field(default=None, repr=False)
+    source: str | None = field(default=None, repr=False)
+    moderator: str | None = field(default=None, repr=False)
+    speakers: tuple[str, ...] = field(default=(), repr=False)
+    questions: tuple[Question, ...] = field(default=(), repr=False)
+    correction: str | None = field(default=None, repr=False)
+    retraction: str | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
@@ -152,6 +153,12 @@ class Release:
     def address_of(record_id: str) -> str:
         """The path of the page of the record with this id."""
         return f"releases/{record_id}.html"
+
+
+def address_of(recipient: str) -> str:
+    """What tells people apart: the address in ``Name <address>``, or the bare one, in lower case."""
+    text = recipient.strip()
+    return (text[text.rfind("<") + 1 : -1].strip() if text.endswith(">") else text).casefold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calendar import isleap
+from calendar import monthrange
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
@@ -54,7 +54,7 @@ def days_of(case: Case, tokens: list[Token], times: tuple[tuple[int, int, int], 
     weekdays = [token for token in tokens if isinstance(token, Weekday)]
     shifts = {token.shift for token in tokens if isinstance(token, Relative) and token.shift is not None}
     issued = case.context.issued
-    around_it = [token for token in case.found.before if isinstance(token, Day)]
+    heading = [token for token in case.found.before if isinstance(token, Day)]
     if explicit:
         days = _calendar(case, explicit, weekdays)
         if issued and shifts and any(issued + timedelta(days=shift) not in days for shift in shifts):
@@ -62,40 +62,42 @@ def days_of(case: Case, tokens: list[Token], times: tuple[tuple[int, int, int], 
             days += [issued + timedelta(days=shift) for shift in shifts]
         return days
     if shifts:
-        base = issued
-        if base is None and around_it:
-            stood = _calendar(case, around_it, [])
-            base = stood[0] if stood else None
-        if base is None:
-            case.doubt("it counts from a day of issue that is not known")
-            return []
-        days = [base + timedelta(days=shift) for shift in sorted(shifts)]
-        if len(days) > 1:
-            case.doubt("two different days are stated")
-        return _with_weekday(case, days, weekdays)
-    if around_it:
-        return _from_heading(case, around_it, weekdays)
+        return _counted(case, sorted(shifts), weekdays, heading)
+    if heading:
+        return _from_heading(case, heading, weekdays)
     if weekdays:
         return _next_weekday(case, weekdays)
-    if issued is None:
-        case.doubt("no day is stated")
+    return _undated(case, times)
+
+
+def _counted(case: Case, shifts: list[int], weekdays: list[Weekday], heading: list[Day]) -> list[date]:
+    """The days that "today" and "tomorrow" mean, from the day of issue, else from a date right before the statement."""
+    base = case.context.issued or next(iter(_calendar(case, heading, []) if heading else []), None)
+    if base is None:
+        case.doubt("it counts from a day of issue that is not known")
         return []
-    return _undated(case, issued, times)
+    if len(shifts) > 1:
+        case.doubt("two different days are stated")
+    return _with_weekday(case, [base + timedelta(days=shift) for shift in shifts], weekdays)
 
 
-def _from_heading(case: Case, around_it: list[Token] | list[Day], weekdays: list[Weekday]) -> list[date]:
+def _from_heading(case: Case, heading: list[Day], weekdays: list[Weekday]) -> list[date]:
     """The day by a date that stands right before the statement, such as a dateline."""
     issued = case.context.issued
     named = [token for token in case.found.before if isinstance(token, Weekday)]
-    days = _calendar(case, [token for token in around_it if isinstance(token, Day)], named)
+    days = _calendar(case, heading, named)
     if issued and days and days[0] < issued:
         case.doubt("the date before the statement is not the day of issue")
         return [*days, issued]
     return [day + timedelta(days=(weekdays[0].number - day.weekday()) % 7) if weekdays else day for day in days]
 
 
-def _undated(case: Case, issued: date, times: tuple[tuple[int, int, int], ...]) -> list[date]:
+def _undated(case: Case, times: tuple[tuple[int, int, int], ...]) -> list[date]:
     """The day of a time without any day: the next such time from the day of issue on."""
+    issued = case.context.issued
+    if issued is None:
+        case.doubt("no day is stated")
+        return []
     hour, minute = times[0][1:]
     began = case.context.began
     case.notes.append("no day is stated, so the next such time from the day of issue on is meant")
@@ -140,7 +142,7 @@ def _calendar(case: Case, tokens: list[Day], weekdays: list[Weekday]) -> list[da
     days: list[date] = []
     for year, month, day in dict.fromkeys(merged):
         days += _dates(case, year, month, day, weekdays)
-    if not days:
+    if not days and not case.doubts:
         case.doubt("no calendar shows the day stated")
     if len(set(days)) > 1:
         case.doubt("the date can be read in two ways")
@@ -199,28 +201,23 @@ def _presumed(case: Case, month: int | None, day: int, weekdays: list[Weekday]) 
         for year in range(bound.year - 40, bound.year + (1 if case.context.seen else 41))
         if (whole := _date(year, month, day)) and (not numbers or numbers == {whole.weekday()})
     ]
-    fits = "the weekday fits " if numbers else ""
+    fits = "of the years whose weekday fits, " if numbers else ""
     if case.context.seen:
         past = [whole for whole in fitting if whole <= bound]
         if past:
-            case.notes.append(f"{fits}{past[-1].year} is the latest year not after {bound} when the page was seen")
+            case.notes.append(f"{fits}{past[-1].year} is the latest not after {bound}, when the page was seen")
         return past[-1:]
     if fitting:
         nearest = min(fitting, key=lambda whole: abs(whole - bound))
-        case.notes.append(f"{fits}{nearest.year} is the nearest year to now")
+        case.notes.append(f"{fits}{nearest.year} is the nearest to now")
         return [nearest]
     return []
 
 
 def _date(year: int, month: int, day: int) -> date | None:
-    longest = (
-        29
-        if month == 2 and isleap(year)
-        else (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]
-        if 1 <= month <= 12
-        else 0
-    )
-    return date(year, month, day) if 1 <= day <= longest and 1900 <= year <= 2199 else None
+    if not (1900 <= year <= 2199 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]):
+        return None
+    return date(year, month, day)
 
 
 def _with_weekday(case: Case, days: list[date], weekdays: list[Weekday]) -> list[date]:

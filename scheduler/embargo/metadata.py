@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NoReturn
 
 from scheduler.embargo.answer import Kind, Lift, Reading
-from scheduler.embargo.zones import ABBREVIATIONS, around, instants, likely, offset, offset_name, suggest, zone
+from scheduler.embargo.text import read
+from scheduler.embargo.zones import around, instants, nearest, offset, offset_name, zone
 from scheduler.errors import EmbargoRefused
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _INSTANT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _REST = re.compile(
-    r"\s*(?P<offset>[+-]\d\d(?::?\d\d)?)?\s*(?:\[(?P<boxed>[^\]]+)\]|(?P<name>[A-Za-z][^\s(]*))?"
+    r"\s*(?P<offset>[+-]\d\d?(?::?\d\d)?)?\s*(?:\[(?P<boxed>[^\]]+)\]|(?P<name>[A-Za-z][^\s(]*(?: [A-Za-z.]+)?))?"
     r"(?:\s*\((?P<weekday>[A-Za-z]+)\))?\s*"
 )
 
@@ -51,9 +52,13 @@ def stated(words: str, *, zone: str | None, default_zone: str) -> Reading:
         )
     found = _INSTANT.fullmatch(plain)
     if found is None:
-        _refuse_form(plain)
+        _refuse_form(plain, default_zone)
     if found["time"] is None:
-        tail = found["rest"].strip() or zone or default_zone
+        tail = zone or default_zone
+        if _exact(found["rest"].strip()):
+            tail = found["rest"].strip()
+        elif any(map(str.isdigit, found["rest"])):
+            _refuse_form(plain, default_zone)
         _refuse(
             plain,
             "names a day but no time",
@@ -86,19 +91,28 @@ def _refuse(words: str, fault: str, remedy: str) -> NoReturn:
     raise EmbargoRefused(problem=f"The embargo '{words}' {fault}.", remedy=remedy)
 
 
-def _refuse_form(words: str) -> NoReturn:
+def _refuse_form(words: str, default_zone: str) -> NoReturn:
     if not words:
         raise EmbargoRefused(problem="The embargo is empty.", remedy=f"{_FORM[:-1]}, 'on delivery', or 'none'.")
     if re.fullmatch(r"T?\d{1,2}([:.]\d\d)*(\s*[ap]\.?m\.?)?(\s+\S+)?", words, re.IGNORECASE):
         _refuse(words, "names a time but no day", f"Say the day: {_FORM[0].lower()}{_FORM[1:]}")
-    _refuse(words, "is not in a form that names one instant", f"{_FORM[:-1]}, 'on delivery', or 'none'.")
+    remedy = f"{_FORM[:-1]}, 'on delivery', or 'none'."
+    meant = read(f"EMBARGO: {words}", default_zone=default_zone)
+    lifts = (meant.lift,) if meant.lift else meant.candidates
+    if lifts:
+        remedy = f"Write {' or '.join(_line(lift) for lift in lifts)}, if that is meant."
+    raise EmbargoRefused(
+        problem=f"The embargo '{words}' is not in a form that names one instant.",
+        remedy=remedy,
+        candidates=tuple(_stamp(lift.at, lift.zone) for lift in lifts),
+    )
 
 
 def _wall(words: str, found: re.Match[str]) -> datetime:
     hour, minute = int(found["hour"]), int(found["minute"] or 0)
     if found["half"]:
         if not 1 <= hour <= 12:
-            _refuse(words, f"has the hour {hour} with a.m. or p.m.", "Write the time from 00:00 to 23:59.")
+            _refuse(words, f"has the hour {hour} on a 12-hour clock", "Write the time from 00:00 to 23:59.")
         hour = hour % 12 + (12 if found["half"].lower() == "p" else 0)
     if (hour, minute, int(found["second"] or 0)) == (24, 0, 0):
         _refuse(words, "has the hour 24", "Write 00:00 of the day after.")
@@ -159,18 +173,15 @@ def _lift(words: str, wall: datetime, name: str, default_zone: str) -> Lift:
         return Lift(at=wall.replace(tzinfo=away).astimezone(UTC), local=wall, zone=name[:3] + ":" + name[-2:])
     if name.upper() in {"UTC", "Z", "GMT"}:
         return Lift(at=wall.replace(tzinfo=UTC), local=wall, zone="UTC")
-    day = f"{wall:%Y-%m-%d} {_clock(wall)}"
-    if name.upper() in ABBREVIATIONS:
-        meant = likely(name, default_zone=default_zone)
-        _refuse(
-            words,
-            f"has the zone '{name}', which several places use or which ends with the season",
-            f"Write '{day} {meant}'.",
-        )
     try:
         where = zone(name)
     except EmbargoRefused:
-        _refuse(words, f"has the zone '{name}', which is not an IANA zone", suggest(name, default_zone=default_zone))
+        meant = nearest(name, default_zone=default_zone)
+        line = _line(Lift(at=wall.replace(tzinfo=UTC), local=wall, zone=meant or "America/New_York"))
+        exact = "an IANA zone or an offset"
+        if meant is None:
+            _refuse(words, f"has the zone '{name}', which is not {exact}", f"Write {exact}, such as {line}.")
+        _refuse(words, f"has the zone '{name}', which is not exact", f"Write {line}, if that is the zone meant.")
     found = instants(wall, where)
     if len(found) == 1:
         return Lift(at=found[0], local=wall, zone=name)
@@ -199,5 +210,5 @@ def _line(lift: Lift) -> str:
 
 
 def _stamp(at: datetime, name: str) -> str:
-    where = offset(name) or (timezone.utc if name == "UTC" else zone(name))
+    where = offset(name) or (UTC if name == "UTC" else zone(name))
     return at.astimezone(where).isoformat()

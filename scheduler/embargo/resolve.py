@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from itertools import pairwise
 
 from scheduler.embargo.answer import Kind, Lift
 from scheduler.embargo.days import Case, Context, days_of
@@ -21,7 +22,7 @@ _CLOCK24_ZONES = frozenset({"CET", "CEST", "MEZ", "MESZ", "EET", "EEST", "WET", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one statement comes to. ``fixed`` has one lift and no doubts; ``clock`` is set where it says no day at all."""
+    """What one statement comes to. ``fixed`` has one lift and no doubts; ``dayless``: it says no day at all."""
 
     kind: Kind
     lifts: tuple[Lift, ...] = ()
@@ -37,41 +38,50 @@ class _Part:
     clock: Clock
     zones: list[Where] = field(default_factory=list)
     days: list[Token] = field(default_factory=list)
-    trailing: bool = False
 
 
 def resolve(found: Found, context: Context) -> Outcome:
     """What a statement means; never raises."""
     case = Case(context=context, found=found)
-    parts, loose = _parts(found.tokens)
+    parts, days = _parts(found.tokens)
     waits = _waits(found.tokens, case)
     if not parts:
         if waits:
             return Outcome(kind=Kind.EVENT)
-        case.doubt("a day but no time is stated" if loose else "it says embargo, but not until when")
+        case.doubt("a day but no time is stated" if days else "it says embargo, but not until when")
         return Outcome(kind=Kind.AMBIGUOUS, doubts=tuple(case.doubts))
-    if not waits and any(isinstance(token, About) for token in found.tokens):
-        case.doubt("the time is only approximate")
-    if not waits and any(isinstance(token, Twist) for token in found.tokens):
-        case.doubt("some words beside the time make it mean another, or several")
-    if not found.led:
-        case.doubt("it does not say that the embargo ends at that time")
-    if found.murky:
-        case.doubt("some figures among the words could not be read")
+    if not waits:
+        _object(case)
     try:
-        lifts, dayless = _lifts(case, parts, loose)
-    except OverflowError:
+        lifts, dayless = _lifts(case, parts)
+    except (OverflowError, ValueError):
         lifts, dayless = [], False
-        case.doubt("the year is out of range")
+        case.doubt("the day is beyond the calendar")
     if waits:
         return Outcome(kind=Kind.EVENT, lifts=tuple(lifts), notes=tuple(case.notes))
-    if len(lifts) == 1 and not case.doubts:
-        return Outcome(kind=Kind.FIXED, lifts=tuple(lifts), notes=tuple(case.notes), dayless=dayless)
-    if not case.doubts:
+    fixed = len(lifts) == 1 and not case.doubts
+    if not fixed and not case.doubts:
         case.doubt(_why_several(parts, lifts))
     return Outcome(
-        kind=Kind.AMBIGUOUS, lifts=tuple(lifts), doubts=tuple(case.doubts), notes=tuple(case.notes), dayless=dayless
+        kind=Kind.FIXED if fixed else Kind.AMBIGUOUS,
+        lifts=tuple(lifts),
+        doubts=tuple(case.doubts),
+        notes=tuple(case.notes),
+        dayless=dayless,
     )
+
+
+def _object(case: Case) -> None:
+    """What the words around the time say against taking it as it stands."""
+    kinds = {type(token) for token in case.found.tokens}
+    if About in kinds:
+        case.doubt("the time is only approximate")
+    if Twist in kinds:
+        case.doubt("some words beside the time make it mean another, or several")
+    if not case.found.led:
+        case.doubt("it does not say that the embargo ends at that time")
+    if case.found.murky:
+        case.doubt("some figures among the words could not be read")
 
 
 def _parts(tokens: tuple[Token, ...]) -> tuple[list[_Part], list[Token]]:
@@ -79,17 +89,20 @@ def _parts(tokens: tuple[Token, ...]) -> tuple[list[_Part], list[Token]]:
     parts: list[_Part] = []
     lead: list[Token] = []
     lead_zones: list[Where] = []
+    parted: list[Token] | None = None
     for token in tokens:
         if isinstance(token, Clock):
-            parts.append(_Part(clock=token))
+            parts.append(_Part(clock=token, days=parted or []))
+            parted = None
         elif isinstance(token, Where):
             (parts[-1].zones if parts else lead_zones).append(token)
         elif isinstance(token, Day | Weekday | Relative):
-            if parts:
-                parts[-1].days.append(token)
-                parts[-1].trailing = True
-            else:
-                lead.append(token)
+            (lead if not parts else parts[-1].days if parted is None else parted).append(token)
+        elif type(token) is Token:
+            # Behind a stroke, a semicolon or the end of a line a day may belong to the time that follows.
+            parted = parted or []
+    if parts and parted:
+        parts[-1].days += parted
     if parts:
         parts[0].zones[:0] = lead_zones
         parts[0].days[:0] = lead
@@ -107,56 +120,49 @@ def _waits(tokens: tuple[Token, ...], case: Case) -> bool:
     if clock < event:
         case.doubt("both a time and an event are stated")
         return False
-    return not any(isinstance(token, Until) for token in tokens[event:clock])
+    return not any(isinstance(token, Until) and token.end - token.start > 2 for token in tokens[event:clock])
 
 
-def _lifts(case: Case, parts: list[_Part], lead: list[Token]) -> tuple[list[Lift], bool]:
-    """The instants on which all clock times agree; where they don't, all of them, and a doubt."""
+def _lifts(case: Case, parts: list[_Part]) -> tuple[list[Lift], bool]:
+    """The instants on which all clock times agree (else all of them, and a doubt); whether no day is stated with them."""
+    _share_zones(case, parts)
     owners = [part for part in parts if any(_names_day(token) for token in part.days)]
-    dayless = not owners
-    zoneless = all(not part.zones for part in parts)
-    if zoneless:
+    owner = owners[0] if owners else parts[0]
+    # A day before several times, or after the first, is the first one's: elsewhere it may be the day before or after.
+    # A day after the last of them is taken for all.
+    spread = (-1, 0, 1) if owner is parts[0] else (0,)
+    halves = [token.half for part in parts for token in part.days if isinstance(token, Relative) and token.half]
+    owned: list[Lift] = []
+    readings: list[dict[datetime, Lift]] = []
+    days = days_of(case, owner.days, _times(case, owner, halves if len(parts) == 1 else None))
+    for part in parts:
+        times = _times(case, part, halves if len(parts) == 1 else None)
+        if part is owner:
+            own = days
+        elif part in owners:
+            own = days_of(case, part.days, times)
+        else:
+            own = [day + timedelta(days=away) for day in days for away in spread]
+        readings.append(_instants(case, part, own, times))
+        owned += readings[-1].values() if part is owner or part in owners else ()
+    agreed = [at for at in readings[0] if all(at in reading for reading in readings[1:])]
+    if agreed or not all(readings):
+        told = readings[parts.index(owner)]
+        return [told[at] for at in agreed], not owners
+    case.doubt("the times stated do not come to the same instant")
+    return owned if len(owned) > 1 else [lift for reading in readings for lift in reading.values()], not owners
+
+
+def _share_zones(case: Case, parts: list[_Part]) -> None:
+    """A time without a zone has that of the time before it, or of the same time in other words right after it."""
+    if not any(part.zones for part in parts):
         if case.context.issued is None:
             case.doubt(NO_ZONE)
         case.notes.append(f"read in {case.context.default_zone}")
-    for previous, part in zip(parts, parts[1:], strict=False):
-        if not part.zones:
-            part.zones = previous.zones
-    if (
-        len(parts) > 1
-        and not parts[0].zones
-        and {shown[1:] for shown in parts[0].clock.times} & {shown[1:] for shown in parts[1].clock.times}
-    ):
-        parts[0].zones = parts[1].zones
-    halves = [token.half for part in parts for token in part.days if isinstance(token, Relative) and token.half]
-    shown = {id(part): _times(case, part, halves if len(parts) == 1 else None) for part in parts}
-    dates = {id(part): days_of(case, part.days, shown[id(part)]) for part in (owners or parts[:1])}
-    readings: list[dict[datetime, Lift]] = []
-    owner = owners[0] if owners else parts[0]
-    shared = bool(owners) and owner is not parts[0] or (owner is parts[-1] and len(parts) > 1)
-    for part in parts:
-        own = dates.get(id(part))
-        if own is None:
-            spread = (0,) if shared else (-1, 0, 1)
-            own = [day + timedelta(days=away) for day in dates[id(owner)] for away in spread]
-        readings.append(_instants(case, part, own, shown[id(part)]))
-    agreed = [at for at in readings[0] if all(at in reading for reading in readings[1:])]
-    if agreed or not all(readings):
-        return [_told(readings, owner is parts[0], at) for at in agreed], dayless
-    case.doubt("the times stated do not come to the same instant")
-    several = {
-        at: lift
-        for reading, part in zip(readings, parts, strict=True)
-        if id(part) in dates
-        for at, lift in reading.items()
-    }
-    return list(several.values()) if len(several) > 1 else [
-        lift for reading in readings for lift in reading.values()
-    ], dayless
-
-
-def _told(readings: list[dict[datetime, Lift]], first: bool, at: datetime) -> Lift:
-    return (readings[0] if first else readings[-1])[at]
+    for previous, part in pairwise(parts):
+        part.zones = part.zones or previous.zones
+        if not previous.zones and set(previous.clock.times) & set(part.clock.times):
+            previous.zones = part.zones
 
 
 def _names_day(token: Token) -> bool:
@@ -168,9 +174,9 @@ def _times(case: Case, part: _Part, halves: list[str] | None) -> tuple[tuple[int
     times = part.clock.times
     if len(times) == 1:
         return times
-    for half in (
-        halves if halves is not None else [day.half for day in part.days if isinstance(day, Relative) and day.half]
-    ):
+    if halves is None:
+        halves = [day.half for day in part.days if isinstance(day, Relative) and day.half]
+    for half in halves:
         kept = tuple(shown for shown in times if (shown[0] == 1 or shown[1] >= 12) == (half == "p"))
         if kept:
             times = kept
@@ -236,18 +242,24 @@ def _meanings(case: Case, place: Where, wall: datetime) -> dict[datetime, Lift]:
             lifts |= {at: Lift(at=at, local=wall, zone=key) for at in found or around(wall, where)}
             continue
         literal = wall.replace(tzinfo=timezone(claimed)).astimezone(UTC)
-        home = zone(case.context.default_zone)
-        in_force = {key: found}
-        if case.context.default_zone.partition("/")[0] == key.partition("/")[0]:
-            in_force[case.context.default_zone] = instants(wall, home)
-        exact = next((name for name, ats in in_force.items() if literal in ats), None)
-        if exact:
-            lifts[literal] = Lift(at=literal, local=wall, zone=exact)
+        home = case.context.default_zone
+        if literal in found:
+            lifts[literal] = Lift(at=literal, local=wall, zone=key)
+            continue
+        if place.abbreviation and literal in _named_so(place.abbreviation, wall, home):
+            lifts[literal] = Lift(at=literal, local=wall, zone=home)
             continue
         # A name that is not in force on that day: what it says, or what people there call their time all year.
         lifts |= {at: Lift(at=at, local=wall, zone=key) for at in found or around(wall, where)}
         lifts[literal] = Lift(at=literal, local=wall, zone=offset_name(claimed))
     return lifts
+
+
+def _named_so(name: str, wall: datetime, key: str) -> tuple[datetime, ...]:
+    """The instants of a wall-clock time at a place, if its own time has that name then: ``EST`` in Brisbane, all year."""
+    where = zone(key)
+    named = (where.tzname(wall) or "").endswith(name)
+    return instants(wall, where) if named else ()
 
 
 def _entries(name: str, default_zone: str) -> tuple[tuple[str, int | None], ...]:
@@ -265,7 +277,7 @@ def _season(where: tzinfo, year: int, season: str) -> timedelta | None:
     """The offset that 'standard' or 'daylight' names there in that year."""
     if not season:
         return None
-    both = [away for month in (1, 7) if (away := where.utcoffset(datetime(year, month, 1))) is not None]  # noqa: DTZ001 - asked of the zone itself
+    both = [datetime(year, month, 1, tzinfo=where).utcoffset() or timedelta(0) for month in (1, 7)]
     return min(both) if season == "standard" else max(both)
 
 

@@ -19,6 +19,7 @@ _AFTERWARDS = re.compile(AFTERWARDS)
 _OURS = re.compile(OURS)
 _ABBREVIATED = re.compile(r"\b(?:[ap]\.?m|[a-z]|sen|mr|mrs|ms|dr|hon|rt|st|no|vs)\.$")
 _LABEL = re.compile(r"\s*(?::|until|till|\d|bis|fino|hasta|jusqu)")
+_LIFTS = re.compile(r"\s+(?:will\s+|now\s+)?(?:lifts?|ends?|expires?)\b")
 _BACK = 240  # characters before an opening that can say whose embargo it is
 
 
@@ -72,6 +73,6 @@ def is_of_others(lead: str, after: str, *, banner: bool) -> bool:
     return bool(reported or _OTHERS.search(lead) or _AFTERWARDS.match(after))
 
 
-def is_ours(lead: str) -> bool:
-    """Whether a sentence of prose, up to the opening, speaks of this text."""
-    return _OURS.search(lead) is not None
+def is_ours(lead: str, after: str) -> bool:
+    """Whether a sentence of prose around an opening speaks of this text."""
+    return _OURS.search(lead) is not None or (lead.endswith("the ") and _LIFTS.match(after) is not None)

@@ -6,7 +6,16 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scheduler.embargo.standing import ADVERB, PARAGRAPH, STOP, is_banner, is_label, is_of_others, is_ours, sentence_before
+from scheduler.embargo.standing import (
+    ADVERB,
+    PARAGRAPH,
+    STOP,
+    is_banner,
+    is_label,
+    is_of_others,
+    is_ours,
+    sentence_before,
+)
 from scheduler.embargo.tokens import (
     TWIST,
     Clock,
@@ -71,7 +80,7 @@ class Found:
 
 
 def _phrases(name: str) -> str:
-    return "|".join(getattr(language, name) for language in LANGUAGES).replace(" ", r"\s+")
+    return "|".join(getattr(language, name) for language in LANGUAGES).replace(" ", r"\s{1,20}")
 
 
 _OPENING = re.compile(
@@ -89,13 +98,16 @@ _LEADS = re.compile(r"\s+(?:for\s+\w+\s+)?(?:until|till|before|hasta|bis|fino|ju
 _LIFTS = re.compile(r"\b(?:lift|end)s?\s+(?:the\s+|our\s+|this\s+)?$")
 _CONDITION = re.compile(r"\b(?:until|when|before|once|after|if|not|arms|trade|oil|weapons)\b[^.]{0,30}$")
 _CALL = re.compile(r"\b(?:calls?|briefing|background|conversation|record)\b")
+_CAPITALS = re.compile(r"[\s,(]{0,3}([A-Z]{2,5})\b")
+_HANGS = re.compile(r"[\s,]*(?:on|after|before|in|the|of|following|when|once)\b")
+_ELSEWHERE = re.compile(r"[\s,]*in\s+[a-z]")
 _TURN = re.compile(rf"{TWIST}|^\W*or\b|\bapprox|\btbc\b")
 
 
 def find(raw: str, text: str) -> tuple[Found, ...] | None:
     """Every statement of a text (``text`` is ``raw`` folded) in order; ``None`` when they are too many for one document."""
     openings = _openings(text)
-    if len(openings) > MOST:
+    if openings is None:
         return None
     statements = (_statement(raw, text, opening) for opening in openings)
     return tuple(statement for statement in statements if statement is not None)
@@ -106,9 +118,11 @@ def unknown(gap: str) -> list[str]:
     return _WORD.findall(_FILLER.sub(" ", gap))
 
 
-def _openings(text: str) -> list[Opening]:
+def _openings(text: str) -> list[Opening] | None:
     merged: list[Opening] = []
-    for match in _OPENING.finditer(text):
+    for count, match in enumerate(_OPENING.finditer(text)):
+        if count > 4 * MOST or len(merged) > MOST:
+            return None
         start, end = match.span()
         if match.lastgroup == "none" or text[max(0, start - 1) : start].isalnum():
             continue
@@ -122,8 +136,6 @@ def _openings(text: str) -> list[Opening]:
                 merged[-1] = Opening(sort=sort, start=last.start, end=end)
                 continue
         merged.append(Opening(sort=sort, start=start, end=end))
-        if len(merged) > MOST:
-            break
     starts = [*(opening.start for opening in merged[1:]), len(text)]
     ends = [0, *(opening.end for opening in merged)]
     return [
@@ -151,7 +163,7 @@ def _statement(raw: str, text: str, opening: Opening) -> Found | None:
     banner = is_banner(raw, text, start, end)
     if is_of_others(lead, text[end : end + 80], banner=banner):
         return None
-    ours = banner or is_ours(lead)
+    ours = banner or is_ours(lead, text[end : end + 40])
     led = banner or _LIFTS.search(lead) is not None or _is_led(text, end, chain)
     if not any(isinstance(token, Clock | Day | Event | Weekday | Relative) for token in chain):
         chain = _clock_before(text, opening) if banner else []
@@ -166,8 +178,8 @@ def _statement(raw: str, text: str, opening: Opening) -> Found | None:
         chain.pop()
     last = max([end, *(token.end for token in chain)])
     tail = re.split(r"\n|[.!?](?:\s|$)", text[last : last + 80], maxsplit=1)[0]
-    if chain and (turn := _TURN.search(tail)):
-        chain.append(Twist(start=last + turn.start(), end=last + turn.end()))
+    if chain and _turns(raw[last : last + len(tail)], tail, chain):
+        chain.append(Twist(start=last, end=last))
     return Found(
         sort=Sort.EMBARGO,
         start=start,
@@ -190,6 +202,11 @@ def _chain(raw: str, text: str, opening: Opening) -> tuple[list[Token], bool]:
         gap = text[last : token.start]
         if _breaks(raw[last : token.start], gap, chain, token):
             break
+        clocked = any(isinstance(link, Clock) for link in chain)
+        if chain and isinstance(chain[-1], Clock) and _strange(raw[last : token.start]):
+            chain.append(Twist(start=last, end=last))
+        if clocked and re.search(r"[/;\n]", gap):
+            chain.append(Token(start=last, end=token.start))
         murky = murky or _FIGURE.search(_CODE.sub("", gap)) is not None
         chain.append(token)
         last = token.end
@@ -214,6 +231,21 @@ def _breaks(raw_gap: str, gap: str, chain: list[Token], token: Token) -> bool:
         # "9 a.m. On Friday": the full stop is part of the time, the capital opens a sentence.
         return True
     return len(words) > (3 if _JOINS.search(gap) and not dated else 1)
+
+
+def _strange(raw_gap: str) -> bool:
+    """Whether what follows a clock time looks like the name of a zone that is not known."""
+    found = _CAPITALS.match(raw_gap)
+    return found is not None and bool(unknown(found[1].lower()))
+
+
+def _turns(raw_tail: str, tail: str, chain: list[Token]) -> bool:
+    """Whether the words after the tokens, up to the end of the sentence or line, change what the tokens say."""
+    kinds = {type(token) for token in chain}
+    dayless = not kinds & {Day, Weekday, Relative}
+    hangs = (dayless and _HANGS.match(tail)) or (Where not in kinds and _ELSEWHERE.match(tail))
+    strange = Where not in kinds and isinstance(chain[-1], Clock) and _strange(raw_tail)
+    return bool(_TURN.search(tail) or (Clock in kinds and (hangs or strange)))
 
 
 def _is_led(text: str, end: int, chain: list[Token]) -> bool:

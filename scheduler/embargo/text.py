@@ -73,7 +73,7 @@ def read(
             candidates=_candidates([outcome for _, outcome in whole]),
             statements=statements,
         )
-    return _together(whole, statements, context)
+    return _together(whole, statements)
 
 
 def _began(folded: str) -> time | None:
@@ -100,7 +100,7 @@ def _candidates(outcomes: Sequence[Outcome]) -> tuple[Lift, ...]:
     return tuple(reversed(lifts.values()))[:_CANDIDATES]
 
 
-def _together(whole: Sequence[tuple[int, Outcome]], statements: tuple[Statement, ...], context: Context) -> Reading:
+def _together(whole: Sequence[tuple[int, Outcome]], statements: tuple[Statement, ...]) -> Reading:
     """What several statements of one text come to: one answer where they agree, else a question."""
     dated = [outcome for _, outcome in whole if not outcome.dayless]
     outcomes = [outcome for _, outcome in whole if not (outcome.dayless and _repeats(outcome, dated))]

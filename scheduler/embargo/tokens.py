@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
 from scheduler.embargo.words import LANGUAGES, NUMBERS, PLACES, TWISTS
 from scheduler.embargo.zones import ABBREVIATIONS, keys
+
+_Date = tuple[int | None, int | None, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Clock(Token):
 class Day(Token):
     """A calendar day. ``dates`` are its readings as year, month, day; year and month are ``None`` where they aren't said."""
 
-    dates: tuple[tuple[int | None, int | None, int], ...]
+    dates: tuple[_Date, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +89,28 @@ class Until(Token):
 
 def fold(text: str) -> str:
     """The text in lower case and without accents or typographic quotes, dashes and blanks: character for character."""
-    lowered = text.lower()
-    if len(lowered) != len(text):
-        lowered = "".join(low if len(low := char.lower()) == 1 else char for char in text)
+    # The one letter whose small form is two characters.
+    lowered = text.replace("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "I").lower()
     return lowered if lowered.isascii() else lowered.translate(_plain())
+
+
+_MARKS = {
+    "'": "\u2018\u2019\u00b4\u0060\u02bc\u2032",
+    '"': "\u201c\u201d\u201e\u00ab\u00bb\u2033",
+    "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2212",
+    " ": "\u00a0\u2007\u2009\u202f",
+    ":": "\uff1a",
+    "\u00b0": "\u00ba",
+}
+"""Typographic marks, by the plain one that stands for them in folded text."""
 
 
 @cache
 def _plain() -> dict[int, str]:
     plain = {code: unicodedata.normalize("NFD", chr(code))[0] for code in range(0xC0, 0x250)}
-    plain |= dict.fromkeys(map(ord, "‘’´`ʼ′"), "'") | dict.fromkeys(map(ord, "“”„«»″"), '"')
-    plain |= dict.fromkeys(map(ord, "‐‑‒–—―−"), "-") | dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F), " ")
-    return plain | {ord("º"): "°", ord("："): ":"}
+    for plainly, marks in _MARKS.items():
+        plain |= dict.fromkeys(map(ord, marks), plainly)
+    return plain
 
 
 def _numbered(groups: list[str], first: int) -> dict[str, int]:
@@ -125,51 +138,60 @@ _HOURS = NUMBERS.split("|")
 _SEASONS = {"standard": "standard", "daylight": "daylight", "summer": "daylight", "saving": "", "savings": ""}
 
 _M = r"(?:[.\s]*(?P<half{0}>[ap])\.?\s?m(?![a-z])\.?)"
-_ZONISH = rf"(?:{any_of(list(map(str.lower, ABBREVIATIONS)))}|utc|gmt|local|(?:[a-z.]+\s+){{1,2}}time)\b"
+_ABBREVIATED = any_of([*map(str.lower, ABBREVIATIONS), "utc", "gmt", "z"])
+_ZONISH = rf"(?:{_ABBREVIATED}|local|(?:[a-z.]+\s+){{1,2}}time)\b"
 _UNIT = any_of(group("hour"))
 _ALONE = any_of([unit for unit in group("hour") if unit not in {"hours", "hrs", "hr"}])
 TWIST = TWISTS.replace(" ", r"\s+")
 _YEAR = rf"(?:19|20|21)\d\d(?!\d|\s?(?:{_UNIT})\b)"
 _ORDINAL = r"(?:\s?(?:st|nd|rd|th|er|°|o)\b\.?|\.|°)?"
-_PATTERNS = {
+_OF_FIGURES = {
     "iso": r"(?P<yi>\d{4})-(?P<mi>\d\d)-(?P<di>\d\d)(?:t(?=\d)|(?!\d))",
     "dmy": rf"(?P<d1>\d{{1,2}}){_ORDINAL}\s*(?:of\s+|de\s+|del\s+|di\s+|-)?(?P<mo1>{any_of(_MONTHS)})(?![a-z])\.?"
     rf"(?:[\s,-]{{0,3}}(?:de\s+|del\s+)?(?P<y1>{_YEAR}))?",
-    "mdy": rf"(?P<mo2>{any_of(_MONTHS)})(?![a-z])\.?\s*(?P<d2>\d{{1,2}})(?!\d)(?:\s?(?:st|nd|rd|th)\b)?"
-    rf"(?!\s?[:.]\s?\d\d|\s*[ap]\.?\s?m\b)(?:[\s,]{{1,3}}(?P<y2>{_YEAR}))?",
     "num": r"(?P<a>\d{1,2})(?P<sep>[/.-])(?P<b>\d{1,2})(?P=sep)(?P<y3>(?:19|20|21)\d\d|\d\d)(?!\d|[:.]\d)",
     "dm": r"(?P<d4>\d{1,2})\.(?P<m4>\d{1,2})\.(?!\d)",
     "mil12": rf"(?P<h1>\d{{1,2}})(?P<n1>[0-5]\d){_M.format(1)}",
     "clock12": rf"(?P<h2>\d{{1,2}})(?:\s?[.:]\s?(?P<n2>[0-5o][\do]))?(?:[.:][0-5]\d)?{_M.format(2)}",
     "clock24": rf"(?P<h3>\d{{1,2}})(?:[:.]|\s?(?:h|uhr)\s?)(?P<n3>[0-5]\d)(?:[:.][0-5]\d)?(?!\d|[./]\d)"
     rf"(?:\s*(?P<u3>{_UNIT})(?![a-z])\.?)?",
-    "mil24": rf"(?P<h4>[01]\d|2[0-4])(?P<n4>[0-5]\d)(?:\s*(?:{_UNIT})(?![a-z])\.?|(?=[\s(,]{{1,3}}{_ZONISH})"
-    r"|(?<=0\d\d\d)(?!\d))",
+    "mil24": rf"(?P<h4>[01]\d|2[0-4])(?P<n4>[0-5]\d)"
+    rf"(?:\s*(?:{_UNIT})(?![a-z])\.?|(?=[\s(,]{{1,3}}{_ZONISH})|(?<=0\d\d\d)(?!\d))",
     "hour": rf"(?P<h5>\d{{1,2}})\s?(?P<u5>{_ALONE})(?![a-z])",
+    "noon12": rf"12\s+(?:{any_of([word[3:] for word in group('noon', 'midnight') if word.startswith('12 ')])})(?![a-z])",
+    "ordinal": r"(?P<d8>\d{1,2})(?:st|nd|rd|th)(?![a-z])",
+}
+_OF_WORDS = {
+    "mdy": rf"(?P<mo2>{any_of(_MONTHS)})(?![a-z])\.?\s*(?P<d2>\d{{1,2}})(?!\d)(?:\s?(?:st|nd|rd|th)\b)?"
+    rf"(?!\s?[:.]\s?\d\d|\s*[ap]\.?\s?m\b)(?:[\s,]{{1,3}}(?P<y2>{_YEAR}))?",
     "orehour": r"(?:ore|alle|las)\s+(?P<h6>\d{1,2})(?![\d:.])",
     "word": rf"(?P<w7>{NUMBERS})\s+(?:o'clock|(?P<half7>[ap])\.?\s?m(?![a-z])\.?)",
     "noon": rf"(?:{any_of(group('noon', 'midnight'))})(?![a-z])",
-    "offset": r"(?:(?:utc|gmt)\s?(?P<sign>[+-])\s?(?P<oh>\d{1,2})(?::?(?P<om>[0-5]\d))?|(?P<sign2>[+-])(?P<oh2>\d\d):?(?P<om2>[0-5]\d))(?!\d)|(?<=\d)z(?!\w)",
-    "iana": r"(?:[a-z]+/[a-z_-]+(?:/[a-z_]+)?)",
-    "abbr": rf"(?:{any_of([*map(str.lower, ABBREVIATIONS), 'utc', 'gmt', 'z'])})(?:\s+time)?(?![\w'])",
-    "named": r"(?:us\s+|u\.s\.\s+)?(?P<nm>eastern|central|mountain|pacific)(?:\s+(?P<sn>standard|daylight))?(?:\s+time)?(?!\s*european)(?![a-z])",
+    "gmt": r"(?:utc|gmt)\s?(?P<s1>[+-])\s?(?P<oh1>\d{1,2})(?::?(?P<om1>[0-5]\d))?(?!\d)",
+    "iana": rf"(?!(?:{_ABBREVIATED})/)(?:[a-z]+/[a-z_-]+(?:/[a-z_]+)?)",
+    "abbr": rf"(?:{_ABBREVIATED})(?:\s+time)?(?![\w'])",
+    "named": r"(?:us\s+|u\.s\.\s+)?(?P<nm>eastern|central|mountain|pacific)(?:\s+(?P<sn>standard|daylight))?(?:\s+time)?"
+    r"(?!\s*european|\s+[a-z]+\s+time)(?![a-z])",
     "local": r"(?:local(?:\s+time)?|ortszeit|heure\s+locale|hora\s+local|ora\s+locale)(?!\s+time|\s+in)(?![a-z])",
     "check": r"check(?:ed)?\s+against\s+delivery|as\s+prepared\s+for\s+delivery",
     "twist": TWIST,
     "event": "|".join(language.event for language in LANGUAGES).replace(" ", r"\s+"),
     "weekday": rf"(?:(?P<lead>this|next)\s+)?(?P<wd>{any_of(_WEEKDAYS)})(?![a-z])\.?",
     "relative": rf"(?P<rel>{any_of([*_SHIFTS, *_HALVES])})(?![a-z])",
-    "dayonly": r"(?:the\s+)?(?P<d8>\d{1,2})(?:st|nd|rd|th)(?![a-z])",
     "about": rf"(?:{any_of(group('about'))})(?![a-z])",
     "until": rf"(?:{any_of(group('until'))})(?![a-z])",
-    "placed": r"(?:in|hora|heure\s+d[eu]|hora\s+d[eu]|ora\s+di|heure)\s+(?P<in>(?:the\s+)?[a-z][a-z.']+(?:,?\s+[a-z.]+){0,2})",
-    "placetime": r"(?P<place>[a-z][a-z.']*(?:,?\s+[a-z.']+){0,2}?)(?:\s+local)?(?:\s+(?P<sp>standard|daylight|summer))?(?:\s+savings?)?\s+time(?![a-z])",
+    "placed": r"(?:in|hora|heure\s+d[eu]|hora\s+d[eu]|ora\s+di|heure)\s+"
+    r"(?P<in>(?:the\s+)?[a-z][a-z.']+(?:,?\s+[a-z.]+){0,2})",
 }
-_EDGE = r"(?:(?<!\w)|(?<=\dt))"
+_FIGURES, _WORDS = ("|".join(f"(?P<{name}>{it})" for name, it in kind.items()) for kind in (_OF_FIGURES, _OF_WORDS))
 _LEX = re.compile(
-    "|".join(f"(?P<{name}>{'' if name == 'offset' else _EDGE}(?:{pattern}))" for name, pattern in _PATTERNS.items())
+    # A token starts where a word does, but for the "t" of an ISO date and what may follow its time.
+    rf"(?:(?<!\w)|(?<=\dt))(?:(?=\d)(?:{_FIGURES})|(?=[a-z])(?:{_WORDS}))"
+    r"|(?P<offset>(?P<s2>[+-])(?P<oh2>\d\d):?(?P<om2>[0-5]\d)(?!\d))|(?P<zulu>(?<=\d)z(?!\w))"
 )
 _WORD = re.compile(r"[\w']+|.", re.DOTALL)
+_BARE = re.compile(r"[\s,(]{1,3}(?P<bare>[a-z][a-z.]{2,}(?:[^\S\n][a-z.]{2,}){0,2})(?=\s*(?:[,;)/(\n]|\.?$|\.\s))")
+_TIME = re.compile(r"(?<![a-z])time(?![a-z])")
 
 
 @cache
@@ -195,39 +217,49 @@ def cut(text: str, start: int, end: int) -> list[Token]:
             continue
         # What reached over several words turned out to be none of ours; what it swallowed may be.
         word = _WORD.match(text, found.start(), end)
-        position = word.end() if word and found.lastgroup in {"placed", "placetime", "iana"} else found.end()
+        position = word.end() if word and found.lastgroup in {"placed", "iana"} else found.end()
+    for place in (*_timed_places(text, start, end), *_bare_places(text, tokens, end)):
+        if all(place.end <= token.start or token.end <= place.start for token in tokens):
+            tokens.append(place)
+    tokens.sort(key=lambda token: token.start)
     return tokens
 
 
+def _timed_places(text: str, start: int, end: int) -> Iterator[Where]:
+    """The places before the word "time", such as "San Diego time"."""
+    for time in _TIME.finditer(text, start, end):
+        left = max(start, time.start() - 48)
+        words = list(re.finditer(r"[a-z][a-z.',]*", text[left : time.start()]))
+        seasons = [word for word in words[-2:] if word.group() in _SEASONS]
+        words = [word for word in words if word.group() not in {*_SEASONS, "local"}]
+        for count in (3, 2, 1):
+            if len(words) < count:
+                continue
+            key = _place_keys().get(" ".join(word.group() for word in words[-count:]))
+            if key:
+                season = _SEASONS[seasons[0].group()] if seasons else ""
+                yield Where(start=left + words[-count].start(), end=time.end(), key=key, season=season)
+                break
+
+
+def _bare_places(text: str, tokens: list[Token], end: int) -> Iterator[Where]:
+    """The places that follow a clock time at once, such as "6:00 a.m. New York"."""
+    for token in tokens:
+        if isinstance(token, Clock) and (found := _BARE.match(text, token.end, end)):
+            key = _place_keys().get(" ".join(found["bare"].split()))
+            if key:
+                yield Where(start=found.start("bare"), end=found.end(), key=key)
+
+
 def _token(found: re.Match[str]) -> Token | None:
-    start, end = found.span()
-    match found.lastgroup:
-        case "iso" | "dmy" | "mdy" | "num" | "dm" | "dayonly":
-            return _day(found)
-        case "mil12" | "clock12" | "clock24" | "mil24" | "hour" | "orehour" | "word" | "noon":
-            return _clock(found)
-        case "offset" | "iana" | "abbr" | "named" | "local" | "placed" | "placetime":
-            return _where(found)
-        case "event":
-            return Event(start=start, end=end)
-        case "weekday":
-            return Weekday(start=start, end=end, number=_WEEKDAYS[found["wd"]], lead=found["lead"] or "")
-        case "relative":
-            word = " ".join(found["rel"].split())
-            return Relative(start=start, end=end, shift=_SHIFTS.get(word), half=_HALVES.get(word, ""))
-        case "twist":
-            return Twist(start=start, end=end)
-        case "about":
-            return About(start=start, end=end)
-        case "until":
-            return Until(start=start, end=end)
-        case _:
-            return Token(start=start, end=end)
+    make = _MAKERS.get(found.lastgroup or "")
+    return make(found) if make else Token(start=found.start(), end=found.end())
 
 
 def _day(found: re.Match[str]) -> Day | None:
     start, end = found.span()
     one = found.group
+    dates: tuple[_Date, ...]
     match found.lastgroup:
         case "iso":
             dates = ((int(one("yi")), int(one("mi")), int(one("di"))),)
@@ -237,7 +269,7 @@ def _day(found: re.Match[str]) -> Day | None:
             dates = ((_year(one("y2")), _MONTHS[one("mo2")], int(one("d2"))),)
         case "dm":
             dates = ((None, int(one("m4")), int(one("d4"))),)
-        case "dayonly":
+        case "ordinal":
             dates = ((None, None, int(one("d8"))),)
         case _:
             year = _year(one("y3"))
@@ -295,35 +327,44 @@ def _times(hour: int, minute: int, *, half: str, sure: bool) -> tuple[tuple[int,
     )
 
 
-def _where(found: re.Match[str]) -> Where | None:
+def _weekday(found: re.Match[str]) -> Weekday:
+    return Weekday(start=found.start(), end=found.end(), number=_WEEKDAYS[found["wd"]], lead=found["lead"] or "")
+
+
+def _relative(found: re.Match[str]) -> Relative:
+    word = " ".join(found["rel"].split())
+    return Relative(start=found.start(), end=found.end(), shift=_SHIFTS.get(word), half=_HALVES.get(word, ""))
+
+
+def _offset(found: re.Match[str]) -> Where | None:
+    number = "1" if found.lastgroup == "gmt" else "2"
+    minutes = int(found["oh" + number]) * 60 + int(found["om" + number] or 0)
+    if minutes > 14 * 60 or minutes % 15:
+        return None
+    quarters = minutes // 15 * (-1 if found["s" + number] == "-" else 1)
+    return Where(start=found.start(), end=found.end(), quarters=quarters)
+
+
+def _iana(found: re.Match[str]) -> Where | None:
+    key = _key_names().get(found.group())
+    return Where(start=found.start(), end=found.end(), key=key) if key else None
+
+
+def _abbreviation(found: re.Match[str]) -> Where:
     start, end = found.span()
-    one = found.group
-    match found.lastgroup:
-        case "offset":
-            sign = one("sign") or one("sign2")
-            if sign is None:
-                return Where(start=start, end=end, quarters=0)
-            minutes = int(one("oh") or one("oh2")) * 60 + int(one("om") or one("om2") or 0)
-            if minutes > 14 * 60 or minutes % 15:
-                return None
-            return Where(start=start, end=end, quarters=minutes // 15 * (-1 if sign == "-" else 1))
-        case "iana":
-            key = _key_names().get(found.group())
-            return Where(start=start, end=end, key=key) if key else None
-        case "abbr":
-            name = found.group().split()[0].upper()
-            if name in {"UTC", "GMT", "Z"}:
-                return Where(start=start, end=end, quarters=0)
-            return Where(start=start, end=end, abbreviation=name)
-        case "named":
-            return Where(start=start, end=end, key=PLACES[one("nm")], season=_SEASONS.get(one("sn") or "", ""))
-        case "local":
-            return Where(start=start, end=end, local=True)
-        case "placetime":
-            key = _place_keys().get(" ".join(one("place").split()))
-            return Where(start=start, end=end, key=key, season=_SEASONS.get(one("sp") or "", "")) if key else None
-        case _:
-            return _place(found)
+    name = found.group().split()[0].upper()
+    if name in {"UTC", "GMT", "Z"}:
+        return Where(start=start, end=end, quarters=0)
+    return Where(start=start, end=end, abbreviation=name)
+
+
+def _named(found: re.Match[str]) -> Where:
+    season = _SEASONS.get(found["sn"] or "", "")
+    return Where(start=found.start(), end=found.end(), key=PLACES[found["nm"]], season=season)
+
+
+def _local(found: re.Match[str]) -> Where:
+    return Where(start=found.start(), end=found.end(), local=True)
 
 
 def _place(found: re.Match[str]) -> Where | None:
@@ -337,3 +378,25 @@ def _place(found: re.Match[str]) -> Where | None:
         if key:
             return Where(start=found.start(), end=first + end, key=key)
     return None
+
+
+def _plain_token(kind: type[Token]) -> Callable[[re.Match[str]], Token]:
+    return lambda found: kind(start=found.start(), end=found.end())
+
+
+_MAKERS: dict[str, Callable[[re.Match[str]], Token | None]] = {
+    **dict.fromkeys(("iso", "dmy", "mdy", "num", "dm", "ordinal"), _day),
+    **dict.fromkeys(("mil12", "clock12", "clock24", "mil24", "hour", "orehour", "word", "noon", "noon12"), _clock),
+    **dict.fromkeys(("offset", "gmt"), _offset),
+    **dict.fromkeys(("abbr", "zulu"), _abbreviation),
+    "iana": _iana,
+    "named": _named,
+    "local": _local,
+    "placed": _place,
+    "weekday": _weekday,
+    "relative": _relative,
+    "event": _plain_token(Event),
+    "twist": _plain_token(Twist),
+    "about": _plain_token(About),
+    "until": _plain_token(Until),
+}

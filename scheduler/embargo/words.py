@@ -14,7 +14,7 @@ class Language:
     """One language. ``months`` has twelve groups, ``weekdays`` seven (Monday first); the rest is one group each.
 
     ``notice`` opens an embargo statement, ``until`` leads to its time, ``immediate`` says there is no embargo (any more),
-    ``event`` is what an embargo may wait for. ``clock24`` says that hours are counted to 24 unless the words say otherwise.
+    ``event`` is what an embargo may wait for.
     """
 
     code: str
@@ -34,7 +34,6 @@ class Language:
     notice: str
     immediate: str
     event: str
-    clock24: bool = True
 
 
 ENGLISH = Language(
@@ -49,22 +48,30 @@ ENGLISH = Language(
     evening="in the afternoon|in the evening|at night|this afternoon|this evening|afternoon|evening|tonight|night",
     noon="12 noon|12 midday|noon|midday",
     midnight="12 midnight|midnight",
-    hour="hours|hrs|hr|h|o'clock|o'clock",
+    hour="hours|hrs|hr|h|o'clock",
     about="approximately|approx|about|around|circa|roughly|expected|tbc|to be confirmed",
-    until="until|till|til|to|before|after|not before|by|through|lifts?|lifted|ends?|expires?|from",
-    filler="at|on|of|the|and|or|is|in|it|which|for|release|released|publication|broadcast|use|time|date|day|a|not|any|strictly|"
-    "under|be|that|will|this|local|u s|us|uk|usa|new zealand|strict|media|press|embargo|embargoed|hours|hrs|gmt|territory|"
+    until="until|till|til|to|before|after|not before|lift|lifts|lifted|end|ends|expire|expires",
+    filler="at|on|of|by|from|the|and|or|is|in|it|which|for|release|released|publication|broadcast|use|time|date|day|a|not|any|strictly|"
+    "under|be|that|will|this|local|u s|us|uk|usa|new zealand|strict|media|press|embargo|embargoed|hours|hrs|territory|"
     "equivalent|i e|online|also|next|coming|with|all|coverage|distribution|news",
-    notice=r"embargo(?:ed|s)?\b|hold (?:for|until) release|held for release|"
-    r"not to be (?:published|released|broadcast|used) (?:before|until)|(?:not for|no) (?:publication|release|broadcast|use)\b(?=[^.\n]{0,60}\b(?:before|until))|"
-    r"do not (?:publish|release|broadcast|distribute|use) (?:before|until)|for release:? (?=(?:at|on|after|until|\d|[a-z]+day))",
-    immediate=r"for immediate (?:release|use|publication|distribution|broadcast)|no embargo\b|not embargoed|no longer (?:under )?embargo(?:ed)?|embargo (?:has been |is )?(?:now |hereby )?lifted|"
-    r"(?:is|are|we're|have|has) (?:now |hereby )?(?:lifting|lifted) the embargo|embargo [^.\n]{0,60}\bis (?:now |hereby )?lifted(?:, effective)?",
-    event=r"delivery|delivered|further notice|(?:the |its |this )*(?:end|conclusion|completion|close|start|beginning|finish|conclude)\w* (?:of )?"
-    r"(?:the |this |our |today's |president's )*(?:\w+ )??(?:call|briefing|speech|remarks|conversation|spray|meeting|session|conference|event|discussion|address|ceremony)"
-    r"|its (?:conclusion|end|completion)|(?:this|the) \w+ (?:concludes|ends|is over|finishes|has ended)|(?:you are |we are |they are )?(?:wheels (?:down|up)|land(?:s|ed|ing)?)"
+    notice=r"embargo(?:ed|s)?\b|hold (?:for|until) release|held for release"
+    r"|not to be (?:published|released|broadcast|used) (?:before|until)"
+    r"|(?:not for|no) (?:publication|release|broadcast|use)\b(?=[^.\n]{0,60}\b(?:before|until))"
+    r"|do not (?:publish|release|broadcast|distribute|use) (?:before|until)"
+    r"|for release:? (?=(?:at|on|after|until|\d|[a-z]+day))",
+    immediate=r"for immediate (?:release|use|publication|distribution|broadcast)"
+    r"|no embargo\b|not embargoed|no longer (?:under )?embargo(?:ed)?"
+    r"|embargo (?:has been |is )?(?:now |hereby )?lifted|embargo [^.\n]{0,60}\bis (?:now |hereby )?lifted"
+    r"|(?:is|are|we're|have|has) (?:now |hereby )?(?:lifting|lifted) the embargo",
+    event=r"delivery|delivered|further notice"
+    r"|(?:the |its |this )*(?:end|conclusion|completion|close|start|beginning|finish) (?:of )?"
+    r"(?:the |this |our |today's |president's )*(?:\w+ )??"
+    r"(?:call|briefing|speech|remarks|conversation|spray|meeting|session|conference|event|discussion|address|ceremony)"
+    r"|its (?:conclusion|end|completion)|(?:the |this )?\w+'s (?:conclusion|end|completion)"
+    r"|(?:the )?(?:announcement|launch|presentation|tabling|unveiling)\b|it (?:concludes|ends|is over|finishes)"
+    r"|(?:this|the) \w+ (?:concludes|ends|is over|finishes|has ended)"
+    r"|(?:you are |we are |they are )?(?:wheels (?:down|up)|land(?:s|ed|ing)?)"
     r"|(?:it|this|the \w+) is (?:published|delivered|released|announced)|(?:its )?publication online",
-    clock24=False,
 )
 
 GERMAN = Language(
@@ -83,8 +90,10 @@ GERMAN = Language(
     about="etwa|circa|ca|gegen|ungefahr|voraussichtlich",
     until="bis|ab|vor|bis zum",
     filler="am|um|den|der|dem|zum|zur|und|des|von|frei|nicht|fur|die|das|veroffentlichung|morgenzeitungen",
-    notice=r"sperrfrist(?:ende)?\b|sperrvermerk\b|gesperrt bis|frei ab|frei fur|nicht vor (?=\w*tag|\d)|veroffentlichung (?:erst )?ab",
-    immediate=r"keine sperrfrist|zur sofortigen (?:veroffentlichung|verwendung|freigabe)|ab sofort frei|sperrfrist (?:ist )?aufgehoben",
+    notice=r"sperrfrist(?:ende)?\b|sperrvermerk\b|gesperrt bis|frei ab|frei fur|nicht vor (?=\w*tag|\d)"
+    r"|veroffentlichung (?:erst )?ab",
+    immediate=r"keine sperrfrist|zur sofortigen (?:veroffentlichung|verwendung|freigabe)|ab sofort frei"
+    r"|sperrfrist (?:ist )?aufgehoben",
     event=r"(?:ende|beginn|schluss) (?:der|des) \w+|redebeginn|auf weiteres",
 )
 
@@ -105,7 +114,7 @@ FRENCH = Language(
     until="jusqu'a|jusqu'au|jusqu'aux|avant|a partir de",
     filler="a|le|la|les|au|du|de|et|l'|des",
     notice=r"ne pas (?:publier|diffuser) avant|non publiable avant",
-    immediate=r"pour (?:diffusion|publication) immediate|sans embargo|levee (?:immediate )?de l'embargo immediate|diffusion immediate",
+    immediate=r"pour (?:diffusion|publication) immediate|sans embargo|diffusion immediate",
     event=r"(?:le )?prononce|la fin d[eu] (?:la |l')?\w+|nouvel ordre",
 )
 
@@ -127,7 +136,8 @@ SPANISH = Language(
     filler="a|las|la|los|el|de|del|y|dia|hora|horas|con",
     notice=r"embargad[oa]s?\b|no (?:publicar|difundir) (?:antes|hasta)",
     immediate=r"para (?:publicacion|difusion) inmediata|difusion inmediata",
-    event=r"(?:el |la )?(?:momento de la |momento de su )?(?:intervencion|lectura|pronunciacion)|(?:el )?final de(?:l| la) \w+|nuevo aviso",
+    event=r"(?:el |la )?(?:momento de la |momento de su )?(?:intervencion|lectura|pronunciacion)"
+    r"|(?:el )?final de(?:l| la) \w+|nuevo aviso",
 )
 
 ITALIAN = Language(
@@ -157,10 +167,14 @@ NUMBERS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 """The hours in English words."""
 
 TWISTS = (
-    r"(?:minutes?|hours?|days?|weeks?|months?) (?:of|after|before|from|later|prior|following|ahead)\b|half past|quarter (?:to|past)"
+    r"(?:minutes?|hours?|days?|weeks?|months?) (?:of|after|before|from|later|prior|following|ahead)\b"
+    r"|half past|quarter (?:to|past)|(?:a )?week (?:on|today|tomorrow)|(?:[a-z]+day )week\b|weekend"
+    r"|(?:easter|good|whit|palm) (?=[a-z]+day\b)"
+    r"|(?:all|each|every|respective|different) (?:\w+ )?(?:time ?zones?|countr(?:y|ies)|regions?|markets?)"
     r"|(?:first|second|third|fourth|last) (?=[a-z]+day\b)|eve of|at the (?:earliest|latest)|(?:no|not) later than"
     r"|for (?:print|broadcast|broadcasters|online|radio|television|tv|web|newspapers)\b|whichever|unless|depending|subject to"
-    r"|close of (?:markets?|business|trading)|(?:tage?|stunden?|minuten|jours?|heures?|dias?|giorni|ore) (?:nach|vor|apres|despues|dopo)\b"
+    r"|close of (?:markets?|business|trading)"
+    r"|(?:tage?|stunden?|minuten|jours?|heures?|dias?|giorni|ore) (?:nach|vor|apres|despues|dopo)\b"
 )
 """What makes a time beside it mean another one, or no single one."""
 
@@ -244,13 +258,17 @@ OTHERS = (
     r"(?:\b(?:arms?|weapons?|oil|gas|fuel|energy|trade|grain|wheat|wool|beef|price|economic|financial|food|exports?|imports?|"
     r"military|review|sales?|book|game|cuban?|iran(?:ian)?|iraqi?|russian?|eu|un|sanctions|usual|standard|partial|total|full|"
     r"breach of|broke(?:n)? (?:an|the)|break(?:ing)? (?:an|the)|briser l'|years of|d'|de l'|dell'|notificacion de|"
-    r"(?:when|if|once|whether) (?:an|any|the)|until (?:an|the))(?: and \w+)?[\s-]*(?:an|the)?\s*"
+    r"(?:when|if|once|whether) (?:an|any|the)|until (?:an|the))"
+    r"(?: and \w+)?[\s-]*(?:an|the)?\s*"
     r"|\b(?:was|were|had been|would be|being|not|originally)\s+(?:\w+ly )?(?:under )?(?:strict )?(?:an )?)$"
 )
-EXAMPLES = r"\b(?:for example|example|e\.g\.|for instance|wording|embargo polic(?:y|ies)|our (?:standard|policy|usual))\b"
+EXAMPLES = (
+    r"\b(?:for example|example|e\.g\.|for instance|wording|embargo polic(?:y|ies)|our (?:standard|policy|usual))\b"
+)
 REPORTS = (
     # Anywhere before it in a sentence of prose: a rule, an example, a report, or another document.
-    r"\b(?:polic(?:y|ies) (?:is|are|on|for|of)|generally|usually|normally|typically|always|as a rule|journals|authors|guidelines?|"
+    r"\b(?:polic(?:y|ies) (?:is|are|on|for|of)|generally|usually|normally|typically|always|as a rule|journals|authors|"
+    r"guidelines?|"
     r"(?:any|each|every|our)(?: \w+){0,2} journal|(?<!we )said|says|told|reported(?:ly)?|according to|sent out|announced|"
     r"broke|broken|violat\w+|breach|the rest of|other papers|remaining|registering|oral presentations|data ?set|repository|"
     r"thesis|version \d|the book|the film|the game|a study|an article|"
@@ -258,9 +276,12 @@ REPORTS = (
 )
 AFTERWARDS = (
     # Straight after it: a policy, a waiting period, an embargo on something or against someone.
-    r"\s*(?:policy|policies|rules?)\b|:? *\d+ (?:monate?|wochen?|tage?|jahre?)\b"
+    r"\s*(?:policy|policies|rules?|(?:time|date|period)\s+is)\b|\s+(?:was|were|had|would)\b|:? *\d+ (?:monate?|wochen?|tage?|jahre?)\b"
+    r"|\s+(?:(?:press|media|news|advance|review|online) )*"
+    r"(?:briefings?|conferences?|copies|copy|calls?|versions?|webinars?|previews?|access|interviews?)\b(?![^.\n]{0,40}\buntil)"
     r"|[^.]{0,60}\b(?:generally|usually|normally|typically)\b|[^.\n]{0,80}\?"
-    r"|\s+(?:on|against|by) (?!publication|delivery|the (?:below|attached)|this|release|till|until|[^.\n]{0,20}(?:\d|[a-z]+day))"
+    r"|\s+(?:on|against|by)"
+    r" (?!publication|delivery|the (?:below|attached)|this|release|till|until|[^.\n]{0,20}(?:\d|[a-z]+day))"
 )
 OURS = (
     # Before it in a sentence of prose: this very text, or the call it records.

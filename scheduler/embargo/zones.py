@@ -10,12 +10,13 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
-import tzdata
 from dateutil.tz import datetime_ambiguous, datetime_exists
 
+from scheduler.embargo.words import PLACES
 from scheduler.errors import EmbargoRefused
 
 ABBREVIATIONS: dict[str, tuple[tuple[str, int | None], ...]] = {
@@ -61,6 +62,11 @@ ABBREVIATIONS: dict[str, tuple[tuple[str, int | None], ...]] = {
     "PKT": (("Asia/Karachi", 20),),
     "SGT": (("Asia/Singapore", 32),),
     "HKT": (("Asia/Hong_Kong", 32),),
+    "PHT": (("Asia/Manila", 32),),
+    "MYT": (("Asia/Kuala_Lumpur", 32),),
+    "ICT": (("Asia/Bangkok", 28),),
+    "WIB": (("Asia/Jakarta", 28),),
+    "TRT": (("Europe/Istanbul", 12),),
     "JST": (("Asia/Tokyo", 36),),
     "KST": (("Asia/Seoul", 36),),
     "AWST": (("Australia/Perth", 32),),
@@ -76,28 +82,30 @@ ABBREVIATIONS: dict[str, tuple[tuple[str, int | None], ...]] = {
 """Names of time zones that are not keys of the tz database, or stand there for something else than people mean."""
 
 _TURNED = re.compile(
-    r"(?:Etc/)?(?P<name>GMT|UTC)(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE
+    r"(?:(?:Etc/)?(?:GMT|UTC))?(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE
 )
 _OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>[0-5]\d)")
 
 
 def tz_version() -> str:
     """The version of the tz database that decides, such as ``2026a``: that of the installed ``tzdata`` package."""
-    return tzdata.IANA_VERSION
+    return str(import_module("tzdata").IANA_VERSION)
 
 
 @cache
 def keys() -> frozenset[str]:
     """The IANA keys of the tz database in use that name a place."""
     names = files("tzdata").joinpath("zones").read_text("ascii").split()
-    return frozenset(name for name in names if "/" in name and not name.startswith("Etc/")) | {"UTC"}
+    return frozenset(name for name in names if "/" in name and not name.startswith("Etc/")) | {"UTC", "Etc/UTC"}
 
 
 @cache
 def zone(key: str) -> ZoneInfo:
     """The zone of an exact IANA key; any other name raises :class:`~scheduler.errors.EmbargoRefused`."""
     if key not in keys():
-        raise EmbargoRefused(problem=f"'{key}' is not a time zone.", remedy=suggest(key))
+        raise EmbargoRefused(
+            problem=f"'{key}' is not a time zone.", remedy=f"Write '{nearest(key) or 'America/New_York'}'."
+        )
     with files("tzdata").joinpath("zoneinfo", *key.split("/")).open("rb") as compiled:
         return ZoneInfo.from_file(compiled, key=key)
 
@@ -124,26 +132,23 @@ def likely(name: str, *, default_zone: str) -> str | None:
     meanings = ABBREVIATIONS.get(name.upper().replace(".", ""), ())
     region = default_zone.partition("/")[0]
     near = [key for key, _ in meanings if key == default_zone] + [key for key, _ in meanings if key.startswith(region)]
-    return (near or [key for key, _ in meanings] or [None])[0]
+    return next(iter([*near, *(key for key, _ in meanings)]), None)
 
 
-def suggest(name: str, *, default_zone: str = "UTC") -> str:
-    """One sentence that says which exact zone to write instead of a name that is none."""
+def nearest(name: str, *, default_zone: str = "UTC") -> str | None:
+    """The exact zone or offset to write instead of a name that is none; ``None`` where none comes near."""
     turned = _TURNED.fullmatch(name)
-    if turned is not None:
+    if turned is not None and int(turned["hours"]) <= 14:
         # The tz database counts Etc/GMT+5 westwards, five hours behind UTC; people who write GMT+5 mean ahead.
-        flip = turned["sign"] if not name.startswith("Etc/") else {"+": "-", "-": "+"}[turned["sign"]]
-        return f"Write the offset '{flip}{int(turned['hours']):02}:{turned['minutes'] or '00'}' or a zone such as 'Europe/Paris'."
-    near = likely(name, default_zone=default_zone)
-    if near is None:
-        folded = {key.casefold(): key for key in keys()} | {
-            key.rpartition("/")[2].casefold(): key for key in sorted(keys())
-        }
-        wanted = name.strip().casefold().replace(" ", "_")
-        near = next((folded[match] for match in get_close_matches(wanted, folded, n=1, cutoff=0.75)), None)
-    return (
-        f"Write '{near}'." if near else "Write an IANA zone such as 'America/New_York', or an offset such as '-05:00'."
-    )
+        sign = turned["sign"] if not name.startswith("Etc/") else {"+": "-", "-": "+"}[turned["sign"]]
+        return f"{sign}{int(turned['hours']):02}:{turned['minutes'] or '00'}"
+    meant = likely(re.sub(r"\d[A-Z]{3}$", "", name), default_zone=default_zone)
+    if meant is not None:
+        return meant
+    known = {key.rpartition("/")[2].casefold(): key for key in sorted(keys(), reverse=True)}
+    known |= {place.replace(" ", "_"): key for place, key in PLACES.items()} | {key.casefold(): key for key in keys()}
+    match = get_close_matches("_".join(name.casefold().split()), known, n=1, cutoff=0.75)
+    return known[match[0]] if match else None
 
 
 def instants(wall: datetime, where: tzinfo) -> tuple[datetime, ...]:

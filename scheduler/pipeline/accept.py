@@ -9,9 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from scheduler import embargo
-from scheduler.embargo import Reading
+from scheduler.embargo import Kind, Reading
 from scheduler.errors import EmbargoRefused, FileRefused, RenderRefused
-from scheduler.record import Brief, Content, Draft, PastOnArrival, Release, Standing, State, Verdict, check
+from scheduler.record import Brief, Content, Decided, Draft, PastOnArrival, Release, Standing, State, Verdict, check
 from scheduler.render.text import content
 from scheduler.render.withheld import found
 from scheduler.store import Store, moves, records
@@ -64,6 +64,8 @@ def judge(brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime) -
             raise FileRefused(
                 file=brief.origin, line=brief.embargo.line, problem=error.problem, remedy=error.remedy
             ) from error
+        if brief.embargo.zone:  # a part of what the source said: an edit of it is an edit of the embargo
+            stated = replace(stated, words=f"{stated.words} {brief.embargo.zone}")
     # A title can carry the statement too ("EMBARGOED UNTIL …: Rates unchanged").
     text = embargo.read(
         f"{brief.body}\n\n{brief.title}", default_zone=policy.zone, issued=brief.issued, seen=brief.seen, now=now
@@ -109,7 +111,7 @@ def _unfit(brief: Brief, ready: Content) -> str | None:
         "questions": "\n".join(f"{question.asker}\n{question.outlet}" for question in brief.questions),
     }
     finding = found(brief.withhold, fields)
-    return None if finding is None else f"{finding} Take it out of the file, or out of `withhold`."
+    return None if finding is None else f"It holds {finding}. Take that name out of the text, or out of `withhold`."
 
 
 def as_release(draft: Draft, *, now: datetime) -> Release:
@@ -206,6 +208,21 @@ def _decided_by_command(standing: Standing, verdict: Verdict) -> tuple[Verdict, 
     return replace(verdict, state=state, reason=verdict.unfit, lift=lift), True
 
 
+def _another(standing: Standing, verdict: Verdict, now: datetime) -> bool:
+    """Whether the file of a released record states an embargo that it did not state before and that may not be over.
+
+    Then it is no correction but, most likely, the next text under an old name: readers would have it at once.
+    """
+    # What words of running text may mean moves on with the year; if they are the old ones, so is the embargo.
+    edited = verdict.words != standing.words or verdict.decided is Decided.METADATA
+    ahead = edited and any(lift.at > now and lift not in standing.candidates for lift in verdict.candidates)
+    unclear = verdict.kind in {Kind.EVENT, Kind.AMBIGUOUS} or (verdict.kind, verdict.state) == (
+        Kind.IMMEDIATE,
+        State.ATTENTION,
+    )
+    return ahead or (unclear and verdict.words != standing.words)
+
+
 def _correct(store: Store, standing: Standing, draft: Draft, *, policy: Policy, now: datetime, actor: str) -> Outcome:
     brief = draft.brief
     if draft.verdict.unfit:
@@ -213,6 +230,13 @@ def _correct(store: Store, standing: Standing, draft: Draft, *, policy: Policy, 
             file=brief.origin,
             problem="The record has been released, and this correction can't be.",
             remedy=draft.verdict.unfit,
+        )
+    if _another(standing, draft.verdict, now):
+        raise FileRefused(
+            file=brief.origin,
+            line=brief.embargo.line if brief.embargo else None,
+            problem=f"The record '{brief.id}' has been released, and this file says that it is not to go out now.",
+            remedy="If it is another text, give it another `id:`; if it is a correction, take the new embargo out.",
         )
     [old] = records.releases(store, [standing.id])
     draft = replace(draft, zone=old.zone, verdict=replace(draft.verdict, lift=None))

@@ -50,6 +50,7 @@ def confirm(
     moves.settle(
         store,
         record_id=record_id,
+        revision=standing.revision,
         lift=lift,
         kind=kind,
         words=words or standing.words,
@@ -66,10 +67,12 @@ def amend(
     store: Store, record_id: str, words: str, *, zone: str, reason: str | None, now: datetime, actor: str
 ) -> Lift | None:
     """Gives a record that is held or in attention another lift; it stands until the embargo in its file is edited."""
-    reading = when(words, standing=records.get(store, record_id), zone=zone)
+    standing = records.get(store, record_id)
+    reading = when(words, standing=standing, zone=zone)
     moves.settle(
         store,
         record_id=record_id,
+        revision=standing.revision,
         lift=reading.lift,
         kind=reading.kind,
         words=words,

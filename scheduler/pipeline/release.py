@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from scheduler.errors import SiteRefused
 from scheduler.outlets.site import Site
 from scheduler.record import Release
 from scheduler.render import Renderer
@@ -32,6 +33,7 @@ class Projection:
         self._lock = threading.RLock()
         self._known: dict[records.Version, Release] = {}
         self._owed: dict[str, None] = {}
+        self._stale = False
         self._seen = 0
 
     def warm(self, *, until: datetime, at_most: int) -> bool:
@@ -51,7 +53,10 @@ class Projection:
         return len(missing) > at_most
 
     def refresh(self, changed: Sequence[str], *, now: datetime) -> None:
-        """Brings the pages of these records up to date, then front page and feeds."""
+        """Brings the pages of these records up to date, then front page and feeds.
+
+        A file that can't be written keeps no other from it: all are tried before the first refusal is raised.
+        """
         with self._lock:
             self._owed |= dict.fromkeys(changed)
             versions = records.shown(self._store, since=now - WINDOW, at_least=self._items)
@@ -62,53 +67,83 @@ class Projection:
                 version: found for version in versions if (found := loaded.get(version) or self._known.get(version))
             }
             carried = [self._known[version] for version in versions if version in self._known]
-            self._pages({release.id: release for release in carried})
-            for path, data in self._renderer.documents(carried).items():
-                self._site.put(path, data, new=bool(changed))
+            refusals = self._pages({release.id: release for release in carried})
+            documents = self._renderer.documents(carried)
+            if self._stale:
+                documents = self._renderer.fixed() | documents
+            unwritten = self._put(documents, new=bool(changed) and not self._stale)
+            self._stale = bool(unwritten)
+        if refusals := refusals + unwritten:
+            raise refusals[0]
 
-    def _pages(self, carried: dict[str, Release]) -> None:
-        absent = [record_id for record_id in self._owed if record_id not in carried]
+    def _pages(self, carried: dict[str, Release]) -> list[SiteRefused]:
+        owed, self._owed = self._owed, {}
+        absent = [record_id for record_id in owed if record_id not in carried]
+        refusals = []
         for release in [
-            *(carried[record_id] for record_id in self._owed if record_id in carried),
+            *(carried[record_id] for record_id in owed if record_id in carried),
             *records.releases(self._store, absent),
         ]:
-            self._site.put(release.address, self._renderer.page(release))
-        self._owed.clear()
+            if unwritten := self._put({release.address: self._renderer.page(release)}):
+                refusals += unwritten
+                self._owed[release.id] = None
+        return refusals
+
+    def _put(self, documents: Mapping[str, bytes], *, new: bool = False) -> list[SiteRefused]:
+        refusals = []
+        for path, data in documents.items():
+            try:
+                self._site.put(path, data, new=new)
+            except SiteRefused as refusal:
+                refusals.append(refusal)
+        return refusals
 
     def has_news(self) -> bool:
         """Whether anything has been decided, by whichever process, since the last call of `follow`, or is still owed."""
         with self._store.read() as db:
-            return trail.head(db) != self._seen or bool(self._owed)
+            return trail.head(db) != self._seen or bool(self._owed) or self._stale
 
     def follow(self, *, now: datetime) -> None:
         """Shows what has been decided since the last call."""
         with self._store.read() as db:
             head = trail.head(db)
             changed = trail.touched(db, after=self._seen, events=_SHOWN)
-        if changed or self._owed:
+        if changed or self._owed or self._stale:
             self.refresh(changed, now=now)
         self._seen = head
 
     def rebuild(self, *, now: datetime) -> None:
-        """Writes the whole site anew where it differs from the table, newest first, and takes away what is not of it."""
+        """Writes the whole site anew where it differs from the table, newest first, and takes away what is not of it.
+
+        All is tried, as in `refresh`.
+        """
         with self._store.read() as db:
             self._seen = trail.head(db)
+        refusals: list[SiteRefused] = []
         with self._lock:
-            for path, data in self._renderer.fixed().items():
-                self._site.put(path, data)
-            self.refresh([], now=now)
-        ids = records.released_ids(self._store)
-        for record_id in ids:
+            self._stale = True
+            try:
+                self.refresh([], now=now)
+            except SiteRefused as refusal:
+                refusals.append(refusal)
+        for record_id in records.released_ids(self._store):
             # One at a time, so that a lift never waits for more than one page.
             with self._lock:
                 for release in records.releases(self._store, [record_id]):
-                    self._site.put(release.address, self._renderer.page(release))
+                    if unwritten := self._put({release.address: self._renderer.page(release)}):
+                        refusals += unwritten
+                        self._owed[record_id] = None
         # Listed before the table is asked: what lifts in between is then in the table's answer, and stays.
         written = self._site.listed("releases")
         pages = {Release.address_of(record_id) for record_id in records.released_ids(self._store)}
         for path in written:
             if path not in pages:
-                self._site.remove(path)
+                try:
+                    self._site.remove(path)
+                except SiteRefused as refusal:
+                    refusals.append(refusal)
+        if refusals:
+            raise refusals[0]
 
 
 def _version(release: Release) -> records.Version:

@@ -51,6 +51,7 @@ _OPENING = "「『（【《〈〔［｛"  # noqa: RUF001 - the wide forms are me
 _CLOSING = "、。，．：；！？」』）】》〉〕］｝ーぁぃぅぇぉっゃゅょァィゥェォッャュョ々"  # noqa: RUF001 - as above
 # What stays in one piece: a URL, blanks, a wide character with its punctuation, a word.
 _PIECE = re.compile(rf"\s+|[{_OPENING}]*(?:[a-z]+://[^\s{_OPENING}{_CLOSING}]+|[{_WIDE}]|[^\s{_WIDE}]+)[{_CLOSING}]*")
+_ASCII = bytes(range(128))
 _TAG = re.compile(r"<[a-z][^>]*>")
 _RELATIVE = re.compile(r'(?<=\s)(href|src)="(?![a-z][a-z0-9+.-]*:)([^"]*)"', re.IGNORECASE)
 
@@ -257,8 +258,8 @@ def _absolute(html: str, page: str) -> str:
 def _encoding(text: str) -> str:
     """The shorter of the two transfer encodings; both survive servers that alter 8-bit text, long lines or trailing blanks."""
     octets = text.encode()
-    foreign = sum(octet > 127 for octet in octets)
-    return "base64" if 6 * foreign > len(octets) else "quoted-printable"
+    foreign = octets.translate(None, _ASCII)
+    return "base64" if 6 * len(foreign) > len(octets) else "quoted-printable"
 
 
 def _folded(name: str, tokens: Iterable[str]) -> bytes:

@@ -159,7 +159,11 @@ class Renderer:
         return tuple(self._encoded(template, **values) for template, _ in _ITEMS.values())
 
     def _values(self, release: Release) -> dict[str, object]:
-        values: dict[str, object] = {"release": release, "tag": release.tag, "abstract": release.retraction or release.summary}
+        values: dict[str, object] = {
+            "release": release,
+            "tag": release.tag,
+            "abstract": release.retraction or release.summary,
+        }
         values["headline"] = rendered(self._environment, "headline.txt", values).strip()
         return values
 

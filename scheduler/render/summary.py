@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Iterator
 
 LEAST, MOST = 60, 120
 """Words of a made summary. A text that has fewer to tell gives what it has."""
+
+_REACH = 50_000  # characters: what has told nothing by then won't, and time stays bounded
 
 _LABEL = re.compile(r"(?P<label>[^\W\d_](?:[^:\n]{0,78}[^:\s])?):\s+")
 _NOT_THE_NEWS = re.compile(
@@ -54,13 +57,21 @@ def make(text: str, *, title: str = "") -> str:
     `text` is plain, its paragraphs parted by an empty line. What merely repeats `title` is left out. Where nothing
     but housekeeping is found, the text's own beginning is the summary, except for sentences about an embargo.
     """
-    paragraphs = _paragraphs(text)
-    told = [[one for one in sentences(words) if not _HOUSEKEEPING.search(one)] for words in paragraphs]
-    told = [kept for kept in told if _size(" ".join(kept)) >= 12 and " ".join(kept).casefold() != title.casefold()]
-    if not told:
+    text = text[:_REACH]
+    told = _telling(_paragraphs(text))
+    found = _gathered(one for kept in told if " ".join(kept).casefold() != title.casefold() for one in kept)
+    if not found:
         plain = (_labelled(" ".join(part.split()))[1] for part in text.split("\n\n"))
-        told = [[one for one in sentences(words) if not _HOUSEKEEPING.search(one)] for words in plain]
-    return _gathered([sentence for kept in told for sentence in kept])
+        found = _gathered(one for words in plain for one in sentences(words) if not _HOUSEKEEPING.search(one))
+    return found
+
+
+def _telling(paragraphs: Iterable[str]) -> Iterator[list[str]]:
+    """Each paragraph's sentences without housekeeping, where enough is left. Lazily: a summary needs the first few."""
+    for words in paragraphs:
+        kept = [one for one in sentences(words) if not _HOUSEKEEPING.search(one)]
+        if _size(" ".join(kept)) >= 12:
+            yield kept
 
 
 def _labelled(words: str) -> tuple[str | None, str]:
@@ -92,7 +103,7 @@ def sentences(text: str) -> list[str]:
     """The sentences of one paragraph. A full stop after an abbreviation, an initial or a day's number ends none."""
     found, start = [], 0
     for end in _END.finditer(text):
-        if _is_end(text[start : end.start()], end[0], text[end.end() :].lstrip()):
+        if _is_end(text[max(start, end.start() - 40) : end.start()], end[0], text[end.end() : end.end() + 40].lstrip()):
             found.append(text[start : end.end()].strip())
             start = end.end()
     return [*found, *filter(None, [text[start:].strip()])]
@@ -115,7 +126,7 @@ def _size(text: str) -> int:
     return len(_WIDE.sub(" ", text).split()) + math.ceil(len(_WIDE.findall(text)) / 2)
 
 
-def _gathered(told: list[str]) -> str:
+def _gathered(told: Iterable[str]) -> str:
     taken: list[str] = []
     size = 0
     for sentence in told:
@@ -138,6 +149,7 @@ def _closed(text: str) -> str:
 
 def _cut(sentence: str) -> str:
     """An endless sentence up to its last clause that fits, or else its last word."""
+    sentence = sentence[: MOST * 30]
     ends = [mark.start() for mark in re.finditer(r"[;:,،、，；](?=\s|[^\x00-\x7f])|\s", sentence)]
     fitting = [end for end in ends if _size(sentence[:end]) < MOST] or [len(sentence[: MOST * 6])]
     clauses = [end for end in fitting if not sentence[end].isspace() and _size(sentence[:end]) >= LEAST] if ends else []

@@ -44,6 +44,8 @@ def found(names: Sequence[str], fields: Mapping[str, str]) -> Finding | None:
     the words, a middle initial, possessives, "Roe, Jane" and addresses such as ``jane.roe@`` don't hide a name. Only whole words
     count, except in scripts that write no blanks. In doubt it is a finding: a person can tell, a release can't be called back.
     """
+    if not names:
+        return None
     texts = {field: _folded(html.unescape(text)) for field, text in fields.items()}
     for number, name in enumerate(names, 1):
         if pattern := _pattern(_folded(name)):

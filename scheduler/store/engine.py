@@ -60,16 +60,28 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view; nothing is written."""
-        with self.engine.connect() as db, db.begin():
+        with self._usable(), self.engine.connect() as db, db.begin():
             yield db
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, committed at the end. On SQLite it owns the write lock from its start."""
-        with self.engine.connect() as db:
+        with self._usable(), self.engine.connect() as db:
             writing = db.execution_options(embargo_write=True)
             with writing.begin():
                 yield writing
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as error:
+            if type(error) not in {DatabaseError, OperationalError}:
+                raise  # a refused row, or a bug
+            raise StoreRefused(
+                f"The database {self.path or 'server'} can't be used: {error.orig}. "
+                "Is its disk full, or another program holding it? `embargo doctor` looks."
+            ) from error
 
     def checkpoint(self) -> None:
         """Moves SQLite's write-ahead log into the database, so that no lift has to; waits for nobody."""
@@ -81,21 +93,27 @@ class Store:
         """What the database itself finds wrong with its file; ``None`` if it is sound."""
         if self.path is None:
             return None
-        with self.engine.connect() as db:
-            found = str(db.exec_driver_sql("PRAGMA integrity_check").scalar())
+        try:
+            with self.engine.connect() as db:
+                found = str(db.exec_driver_sql("PRAGMA integrity_check").scalar())
+        except DatabaseError as error:
+            return str(error.orig)
         return None if found == "ok" else found
 
     def backup(self, target: Path) -> None:
         """Writes a consistent copy, whoever is writing meanwhile, and checks it. Raises :class:`StoreRefused`."""
         if self.path is None:
             raise StoreRefused("This database is a PostgreSQL server's: back it up with pg_dump.")
-        if target.exists():
-            raise StoreRefused(f"{target} is there already; it is left as it is. Name a new file.")
         try:
-            target.touch(mode=0o600)
+            target.touch(mode=0o600, exist_ok=False)
+        except FileExistsError as error:
+            raise StoreRefused(f"{target} is there already; it is left as it is. Name a new file.") from error
+        except OSError as error:
+            raise StoreRefused(f"The backup {target} can't be written: {error.strerror}.") from error
+        try:
             with self.engine.connect() as db:
                 db.connection.driver_connection.execute("VACUUM INTO ?", (str(target),))  # type: ignore[union-attr]  # sqlite3's
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
             target.unlink(missing_ok=True)
             raise StoreRefused(f"The backup {target} can't be written: {error}.") from error
         copy = sqlite3.connect(target)
@@ -119,20 +137,23 @@ def open_store(url: str) -> Store:
     try:
         target = make_url(url)
     except ArgumentError as error:
-        raise StoreRefused(f"database: '{url}' is no database address. Write sqlite:///var/embargo.db") from error
+        raise StoreRefused("`database` is no database address. Write sqlite:///var/embargo.db") from error
     match target.get_backend_name():
         case "sqlite":
             store = _open_sqlite(target)
         case "postgresql":
-            store = Store(create_engine(target.set(drivername="postgresql+psycopg"), pool_pre_ping=True), None)
+            engine = create_engine(
+                target.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=True
+            )
+            store = Store(engine, None)
         case other:
             raise StoreRefused(f"database: '{other}' is not supported. Write sqlite:///… or postgresql://…")
     try:
         _migrate(store)
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.DatabaseError) as error:
         store.close()
         raise StoreRefused(
-            f"The database {target.render_as_string()} can't be used: {error.orig}. "
+            f"The database {target.render_as_string()} can't be used: {getattr(error, 'orig', error)}. "
             "If the file is damaged, keep it, restore the last backup beside it and point `database:` there."
         ) from error
     except StoreRefused:
@@ -152,8 +173,8 @@ def _open_sqlite(target: URL) -> Store:
         path.touch(mode=0o600)
     except OSError as error:
         raise StoreRefused(f"The database {path} can't be opened: {error.strerror}. Is its folder writable?") from error
-    engine = create_engine(target.set(drivername="sqlite+pysqlite"), pool_size=5, max_overflow=20)
-
+    # Parameters are held text: no error may carry them.
+    engine = create_engine(target.set(drivername="sqlite+pysqlite"), pool_size=5, max_overflow=20, hide_parameters=True)
     _listen(engine)
     return Store(engine, path)
 
@@ -194,26 +215,34 @@ def _write_ahead(db: Connection) -> None:
     raw.execute("PRAGMA busy_timeout = 0")
 
 
-def _migrate(store: Store) -> None:
+def _version(db: Connection) -> int:
+    """The schema's number, 0 for an empty database; refuses one that is not ours to change."""
     newest = len(_MIGRATIONS)
+    tables = set(inspect(db).get_table_names())
+    version = 0
+    if tables.issuperset({"meta", "records", "trail_head"}):
+        found = db.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar()
+        version = int(found or 0)
+    if version == 0 and tables:
+        raise StoreRefused(
+            "The database holds other tables than Embargo's. Point `database:` at an empty one; nothing was changed."
+        )
+    if version > newest:
+        raise StoreRefused(
+            f"The database has schema {version}, this program knows {newest}: it was written by a newer Embargo. "
+            "Install that version, or restore the backup made before the upgrade."
+        )
+    return version
+
+
+def _migrate(store: Store) -> None:
+    with store.engine.connect() as db, db.begin():
+        _version(db)  # before anything is changed
     with store.engine.connect() as db:
         if store.path is not None:
             _write_ahead(db)
-    with store.write() as db:
-        tables = set(inspect(db).get_table_names())
-        version = 0
-        if "meta" in tables:
-            found = db.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar()
-            version = int(found or 0)
-        if version == 0 and tables:
-            raise StoreRefused(
-                "The database holds other tables than Embargo's. Point `database:` at an empty one; nothing was changed."
-            )
-        if version > newest:
-            raise StoreRefused(
-                f"The database has schema {version}, this program knows {newest}: it was written by a newer Embargo. "
-                "Install that version, or restore the backup made before the upgrade."
-            )
+    with store.engine.connect() as plain, (db := plain.execution_options(embargo_write=True)).begin():
+        version = _version(db)
         for number, step in enumerate(_MIGRATIONS[version:], start=version + 1):
             step(db)
             if number == 1:

@@ -183,6 +183,7 @@ deliveries = Table(
     Column("revision", Integer, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("recipient", Text, nullable=False),
+    Column("address", Text, nullable=False),  # the recipient's, bare and in lower case: what tells people apart
     Column("state", Text, nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
@@ -193,7 +194,7 @@ deliveries = Table(
     Column("settled_at", Instant),
     CheckConstraint(_known("state", DeliveryState), name="delivery_state_is_known"),
     CheckConstraint("(state IN ('claimed', 'sending')) = (worker IS NOT NULL)", name="work_in_hand_has_a_worker"),
-    UniqueConstraint("record_id", "revision", "recipient", "purpose", name="a_mail_goes_to_a_person_once"),
+    UniqueConstraint("record_id", "revision", "address", "purpose", name="a_mail_goes_to_a_person_once"),
 )
 Index(
     "deliveries_due",

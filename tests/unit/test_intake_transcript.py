@@ -122,6 +122,22 @@ def test_a_title_over_two_lines_is_put_together():
     assert "BACKGROUND PRESS CALL" not in call.body
 
 
+def test_an_address_above_the_turns_takes_nothing_along():
+    """A source link at the top of a transcript is taken as its source, and nothing below it is lost."""
+    call = brief(
+        "The Title of the Call\nSource: https://example.org/a\n\nMODERATOR: Hello.\n\nQUESTION: Why?\n\nLast words.\n"
+    )
+    assert call.source == "https://example.org/a"
+    assert call.body == "**MODERATOR:** Hello.\n\n**QUESTION:** Why?\n\nLast words."
+
+
+def test_an_embargo_below_the_page_s_foot_is_kept():
+    """A line that may state an embargo stays in the text even among what stands below a page's end."""
+    foot = "Official news published at https://example.org/a\n\nSome offer\n\nEmbargoed until Friday, 9 a.m.\n\nLatest stories\n"
+    call = brief(f"The Title of the Call\n\nMODERATOR: Hello.\n\nQUESTION: Why?\n\n{foot}")
+    assert " ".join(call.body.split()) == "**MODERATOR:** Hello. **QUESTION:** Why? Embargoed until Friday, 9 a.m."
+
+
 def test_turns_without_empty_lines_are_set_apart():
     """Turns and long paragraphs that follow each other line by line are paragraphs of their own."""
     long = (

@@ -58,7 +58,8 @@ def test_moderators_and_labels_are_left_out():
     """Speakers' labels, and what moderators, operators and askers say, are no part of a summary."""
     text = (
         "MODERATOR: We begin with a story about my holiday, which was long and rather wet and took me to the north coast."
-        f"\n\nIt was fun.\n\nDR. ORR (via video): {NEWS}\n\nQUESTION: Why does it take so long to open harbours that were there all the time anyway?\n\nAnd who pays for it?"
+        f"\n\nIt was fun.\n\nDR. ORR (via video): {NEWS}\n\nQUESTION: Why does it take so long to open harbours that were there?"
+        "\n\nAnd who pays for it?"
     )
     assert make(text) == NEWS
 

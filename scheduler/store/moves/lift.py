@@ -1,0 +1,60 @@
+"""The lift, and what takes its place where the service was down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import update
+
+from scheduler.record import Purpose, State
+from scheduler.store.engine import Store
+from scheduler.store.moves.owed import decoded, entry, owe
+from scheduler.store.schema import records
+from scheduler.store.trail import append
+
+
+class Lifted(NamedTuple):
+    """A record that was released: when it was to lift, and when it did."""
+
+    id: str
+    uuid: str
+    lift_at: datetime
+    released_at: datetime
+
+
+def release_due(store: Store, *, now: datetime, actor: str, default_lists: Sequence[str]) -> list[Lifted]:
+    """The lift: every held record whose lift is not after `now` is released, in one transaction with what it owes.
+
+    Harmless at any time and any number of times.
+    """
+    with store.write() as db:
+        moved = db.execute(
+            update(records)
+            .where(records.c.state == State.HELD, records.c.lift_at <= now)
+            .values(state=State.RELEASED, released_at=now)
+            .returning(records.c.id, records.c.uuid, records.c.revision, records.c.lists, records.c.lift_at)
+        ).all()
+        if moved:
+            owe(db, [(row.id, row.revision, decoded(row.lists)) for row in moved], Purpose.RELEASE, now, default_lists)
+            entries = [entry("released", row.id, row.revision, by="lift", lift_at=row.lift_at) for row in moved]
+            append(db, at=now, actor=actor, entries=entries)
+    return [Lifted(row.id, row.uuid, row.lift_at, now) for row in moved]
+
+
+def hold_overdue(store: Store, *, now: datetime, actor: str) -> list[str]:
+    """For the policy `overdue: hold`: what fell due while the service was down goes to attention."""
+    reason = (
+        f"It fell due while the service was down, found at {now:%Y-%m-%d %H:%M:%S} UTC. Confirm it to release at once."
+    )
+    with store.write() as db:
+        moved = db.execute(
+            update(records)
+            .where(records.c.state == State.HELD, records.c.lift_at <= now)
+            .values(state=State.ATTENTION, reason=reason, settled_by=None)
+            .returning(records.c.id, records.c.revision, records.c.lift_at)
+        ).all()
+        entries = [entry("attention", row.id, row.revision, lift_at=row.lift_at, reason=reason) for row in moved]
+        append(db, at=now, actor=actor, entries=entries)
+    return [row.id for row in moved]

@@ -1,0 +1,49 @@
+"""What moves share: their row on the trail, and the mail a move owes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select
+
+from scheduler.record import Purpose
+from scheduler.store.schema import mailings
+from scheduler.store.trail import Entry
+
+
+class Raced(Exception):
+    """Another process moved the record between our look and our move."""
+
+
+def entry(event: str, record_id: str, revision: int, **detail: str | int | datetime | None) -> Entry:
+    plain = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in detail.items()}
+    return Entry(event=event, record_id=record_id, revision=revision, detail=plain)
+
+
+def decoded(value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(json.loads(value))
+
+
+def owe(
+    db: Connection,
+    moved: Iterable[tuple[str, int, tuple[str, ...] | None]],
+    purpose: Purpose,
+    now: datetime,
+    default_lists: Sequence[str],
+) -> None:
+    owed = [
+        {"record_id": record_id, "revision": revision, "purpose": purpose, "list": name, "owed_at": now}
+        for record_id, revision, lists in moved
+        for name in dict.fromkeys((*(default_lists if lists is None else lists), *_told(db, record_id, purpose)))
+    ]
+    if owed:
+        db.execute(insert(mailings), owed)
+
+
+def _told(db: Connection, record_id: str, purpose: Purpose) -> Sequence[str]:
+    """The lists of the first mail. What follows it goes there too, though the settings have changed since."""
+    if purpose is Purpose.RELEASE:
+        return ()
+    return db.execute(select(mailings.c.list).where(mailings.c.record_id == record_id)).scalars().all()
