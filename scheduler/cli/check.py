@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,8 @@ from scheduler.embargo import Kind, Reading
 from scheduler.errors import EmbargoError, EmbargoRefused, FileRefused
 from scheduler.intake.folder import Seen
 from scheduler.pipeline.accept import Judged, judge
-from scheduler.record import State
+from scheduler.record import Standing, State
+from scheduler.store import Store, open_store, records
 
 _EXPLAINED = 5_000_000
 
@@ -40,7 +42,8 @@ def check(
     now = clock.system()
     paths = files if files is not None else _configured(parts)
     seen = [load(path) for path in paths]
-    judged = [_judged(each, parts, now) for each in seen]
+    with _store(parts) as store:
+        judged = [_judged(each, parts, now, store) for each in seen]
     claimed: dict[str, str] = {}
     for number, result in enumerate(judged):
         if isinstance(result, Judged):
@@ -52,7 +55,10 @@ def check(
                     problem=f"The id '{brief.id}' belongs to the record in {first}.",
                     remedy="Give this file another `id:`.",
                 )
-    good = all(isinstance(result, Judged) and result.draft.verdict.state is State.HELD for result in judged)
+    good = all(
+        result.draft.verdict.state is State.HELD if isinstance(result, Judged) else isinstance(result, Standing)
+        for result in judged
+    )
     if as_json:
         say.put_json(
             {
@@ -75,7 +81,21 @@ def print_checked(files: list[Path], parts: Parts) -> None:
     """What becomes of each file, for a person."""
     now = clock.system()
     for each in (load(path) for path in files):
-        _print(each, _judged(each, parts, now), now)
+        _print(each, _judged(each, parts, now, None), now)
+
+
+@contextmanager
+def _store(parts: Parts) -> Iterator[Store | None]:
+    """The store, if there is one already: a look must not make one."""
+    scheme, _, path = parts.config.database.partition(":///")
+    if scheme == "sqlite" and not Path(path).exists():
+        yield None
+        return
+    store = open_store(parts.config.database)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def _configured(parts: Parts) -> list[Path]:
@@ -90,10 +110,17 @@ def _configured(parts: Parts) -> list[Path]:
     )
 
 
-def _judged(seen: Seen, parts: Parts, now: datetime) -> Judged | FileRefused:
+_Result = Judged | Standing | FileRefused
+
+
+def _judged(seen: Seen, parts: Parts, now: datetime, store: Store | None) -> _Result:
+    """What becomes of a file; of one whose record has been released or taken back, the record as it stands."""
     assert seen.found is not None
     if isinstance(seen.found, FileRefused):
         return seen.found
+    standing = records.find(store, seen.found.id) if store is not None else None
+    if standing is not None and standing.state not in {State.HELD, State.ATTENTION} and standing.digest == seen.digest:
+        return standing
     try:
         folder = next((part.folder for part in parts.config.records if seen.path.is_relative_to(part.folder)), None)
         return judge(seen.found, policy=parts.policy(folder), rehearse=parts.rehearse, now=now)
@@ -101,7 +128,10 @@ def _judged(seen: Seen, parts: Parts, now: datetime) -> Judged | FileRefused:
         return error
 
 
-def _print(seen: Seen, result: Judged | FileRefused, now: datetime) -> None:
+def _print(seen: Seen, result: _Result, now: datetime) -> None:
+    if isinstance(result, Standing):
+        say.out.print(say.records_text([result], now))
+        return
     if isinstance(result, FileRefused):
         place = str(seen.path) if result.line is None else f"{seen.path}:{result.line}"
         say.put(f"[bold red]refused[/]   {say.plain(place)}")
@@ -131,7 +161,9 @@ def _facts(result: Judged, now: datetime) -> Iterator[tuple[str, str, str]]:
         yield "proposed", f"{say.local(candidate)}, {say.utc(candidate.at)}", ""
 
 
-def _json(seen: Seen, result: Judged | FileRefused, now: datetime) -> dict[str, Any]:
+def _json(seen: Seen, result: _Result, now: datetime) -> dict[str, Any]:
+    if isinstance(result, Standing):
+        return {"file": str(seen.path), **say.standing_json(result)}
     if isinstance(result, FileRefused):
         return {
             "file": str(seen.path),

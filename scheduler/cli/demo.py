@@ -13,8 +13,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.header import decode_header, make_header
 from pathlib import Path
+from typing import Any
 
-import feedparser
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -145,14 +146,19 @@ def _countdown(store: Store, lift_at: datetime) -> None:
         return
     with Live(console=say.out, refresh_per_second=10, transient=False) as live:
         while (left := lift_at - clock.system()) > timedelta():
-            live.update(say.records_text(records.listed(store), clock.system()))
-            time.sleep(min(0.1, left.total_seconds()))
+            seconds = left.total_seconds()
+            bar = "█" * round(40 * seconds / _AHEAD.total_seconds())
+            count = Text.assemble("\n", (f"{seconds:5.1f} s ", "bold"), "to the lift  ", (bar, "yellow"))
+            live.update(Group(say.records_text(records.listed(store), clock.system()), count))
+            time.sleep(min(0.1, seconds))
         while records.get(store, _SHOWN).state is State.HELD:
             time.sleep(0.005)
         live.update(say.records_text(records.listed(store), clock.system()))
 
 
-def _feed(folder: Path) -> feedparser.FeedParserDict:
+def _feed(folder: Path) -> Any:
+    import feedparser  # noqa: PLC0415 - a tenth of a second that no other command should wait for
+
     file = folder / "public" / "rss.xml"
     return feedparser.parse(file.read_bytes() if file.exists() else b"")
 
@@ -160,13 +166,7 @@ def _feed(folder: Path) -> feedparser.FeedParserDict:
 def _show_feed(folder: Path) -> None:
     feed = _feed(folder)
     for entry in feed.entries:
-        say.out.print(
-            Text.assemble(
-                (f"  {entry.title}\n", "bold"),
-                (f"  {entry.published}   {entry.link}\n", "dim"),
-                f"  {entry.summary}",
-            )
-        )
+        say.facts([("", entry.title, "bold"), ("", entry.published, ""), ("", entry.link, ""), ("", entry.summary, "")])
 
 
 def _mails(folder: Path) -> list[mailbox.MaildirMessage]:

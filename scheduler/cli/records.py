@@ -156,7 +156,7 @@ def show(record_id: RecordId, file: ConfigFile = CONFIG, as_json: AsJson = False
         ("revision", str(standing.revision)),
         ("language", release.language),
         ("topics", ", ".join(release.topics)),
-        ("attribution", release.attribution),
+        ("attributed", release.attribution),
         ("moderator", release.moderator),
         ("speakers", ", ".join(release.speakers)),
         ("questions", "; ".join(_question(each.asker, each.outlet) for each in release.questions)),

@@ -96,8 +96,8 @@ def facts(rows: Sequence[tuple[str, str, str]]) -> None:
 
 
 def _fact(name: str, value: str, style: str) -> Text:
-    lines = textwrap.wrap(value, max(out.width - 25, 40)) or [""]
-    return Text.assemble((f"{'':<10}{name:<12}", "dim"), (f"\n{'':<22}".join(lines) + "\n", style))
+    lines = textwrap.wrap(value, max(out.width - 24, 40)) or [""]
+    return Text.assemble((f"{'':<10}{name:<11}", "dim"), (f"\n{'':<21}".join(lines) + "\n", style))
 
 
 def records_text(standings: Sequence[Standing], now: datetime) -> Text:
