@@ -19,7 +19,7 @@ class Child:
 
     def __init__(self, name: str, arguments: Sequence[str], *, patience: float) -> None:
         self.name = name
-        self._arguments = [sys.executable, "-m", *arguments]
+        self.arguments = tuple(arguments)
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -35,7 +35,7 @@ class Child:
             self._wait = _FIRST_WAIT if now - self._started > _SOUND_AFTER else min(self._wait * 2, _LONGEST_WAIT)
             self._not_before = now + self._wait
         if self._process is None and now >= self._not_before:
-            self._process = subprocess.Popen(self._arguments, stdin=subprocess.PIPE)  # noqa: S603 - our own module
+            self._process = subprocess.Popen([sys.executable, "-m", *self.arguments], stdin=subprocess.PIPE)  # noqa: S603 - our own module
             self._started = now
             say("child_started", child=self.name, pid=self._process.pid)
 

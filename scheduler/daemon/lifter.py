@@ -21,7 +21,7 @@ LEAD = timedelta(seconds=20)
 """So long before a lift the alarm rings: time to make ready, in memory, what is about to be shown."""
 
 _CALM = timedelta(seconds=0.2)
-_CHUNK = 25
+_CHUNK = 10
 _GLANCE = 0.25
 """Seconds after which the wall clock is looked at again while waiting: it may have been set."""
 

@@ -41,6 +41,7 @@ class Service:
     def __init__(self, settings: Config, *, read_clock: clock.Clock = clock.system) -> None:
         self._clock = read_clock
         self._waking = threading.Lock()
+        self._tending = threading.Lock()
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._alarmed: dict[str, float] = {}
@@ -70,10 +71,8 @@ class Service:
         self._catch_up()
         self._lifter.start()
         self._sources.start()
-        rebuild = threading.Thread(target=self._rebuild, args=(self._projection,), name="rebuild", daemon=True)
-        rebuild.start()
-        for child in self._children:
-            child.tend()
+        self._start(self._rebuild, self._projection)
+        self._tend_children()
         say("service_ready", held=self._held())
         try:
             self._beat()
@@ -81,10 +80,11 @@ class Service:
             say("service_stopping")
             self._sources.stop()
             self._lifter.stop()
-            for child in self._children:
-                child.ask_to_stop()
-            for child in self._children:
-                child.stop()
+            with self._tending:
+                for child in self._children:
+                    child.ask_to_stop()
+                for child in self._children:
+                    child.stop()
             self._store.close()
             if self._lock is not None:
                 self._lock.release()
@@ -151,8 +151,7 @@ class Service:
                 beat = now
                 self._wake()
                 self._lifter.arm()
-                for child in self._children:
-                    child.tend()
+                self._tend_children()
                 if self._reload.is_set() or _signature(self._file) != self._stat:
                     self._reload.clear()
                     self._reconfigure()
@@ -197,6 +196,29 @@ class Service:
             )
         return wanted
 
+    def _tend_children(self) -> None:
+        # A worker that is finishing what it has in hand for new settings must not hold up the heartbeat.
+        if self._tending.acquire(blocking=False):
+            try:
+                for child in self._children:
+                    child.tend()
+            finally:
+                self._tending.release()
+
+    def _renew_children(self, settings: Config) -> None:
+        """Starts the children anew, except a web server that would be the same."""
+        with self._tending:
+            wanted = self._wanted_children(settings)
+            same = {child.arguments: child for child in self._children if child.name == "web"}
+            kept = [same.get(child.arguments, child) for child in wanted]
+            for child in self._children:
+                if child not in kept:
+                    child.stop()
+            self._children = kept
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        threading.Thread(target=work, args=arguments, daemon=True).start()
+
     def _reconfigure(self) -> None:
         """Takes an edit of the settings up, all or nothing."""
         self._stat = _signature(self._file)
@@ -211,17 +233,11 @@ class Service:
                 alarm("config_refused", problem=problem)
             return
         self._sources.stop()
-        for child in self._children:
-            child.ask_to_stop()
-        for child in self._children:
-            child.stop()
         with self._waking:
             self._parts, self._projection, self._sources = parts, projection, sources
-        self._children = self._wanted_children(settings)
         self._sources.start()
-        for child in self._children:
-            child.tend()
-        threading.Thread(target=self._rebuild, args=(projection,), name="rebuild", daemon=True).start()
+        self._start(self._rebuild, projection)
+        self._start(self._renew_children, settings)
         say("config_taken", level=logging.WARNING)
 
     def _same_database(self, settings: Config) -> None:

@@ -52,6 +52,15 @@ class Sources:
         self._thread.join()
 
     def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._watch()
+            except Exception:  # noqa: BLE001 - a folder that is away, or no watches left: then looking has to do
+                self._trouble("watch_failed")
+                self._look(time.monotonic())
+                self._stop.wait(1.0)
+
+    def _watch(self) -> None:
         looked = 0.0
         for changes in watch(
             *(folder.folder for folder in self._folders),

@@ -12,11 +12,11 @@ from datetime import datetime
 from scheduler.embargo.answer import Kind, Lift, Place, Reading, Statement
 from scheduler.embargo.metadata import stated
 from scheduler.embargo.text import read
-from scheduler.embargo.zones import offset, tz_version, zone
+from scheduler.embargo.zones import local, tz_version, zone
 
-__all__ = ["Kind", "Lift", "Place", "Reading", "Statement", "lift_in", "read", "stated", "tz_version", "zone"]
+__all__ = ["Kind", "Lift", "Place", "Reading", "Statement", "lift_in", "local", "read", "stated", "tz_version", "zone"]
 
 
 def lift_in(key: str, at: datetime) -> Lift:
     """The lift at an aware instant, as clocks show it in `key`: an IANA key or an offset such as ``-05:00``."""
-    return Lift(at=at, local=at.astimezone(offset(key) or zone(key)).replace(tzinfo=None), zone=key)
+    return Lift(at=at, local=local(at, key).replace(tzinfo=None), zone=key)

@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from dateutil.relativedelta import relativedelta
 
 from scheduler.embargo.statements import Found
-from scheduler.embargo.tokens import Day, Relative, Token, Weekday
+from scheduler.embargo.tokens import DateParts, Day, Relative, Token, Weekday
 
 NO_YEAR = "no year is stated"
 
@@ -149,16 +149,13 @@ def _calendar(case: Case, tokens: list[Day], weekdays: list[Weekday]) -> list[da
     return _with_weekday(case, list(dict.fromkeys(days)), weekdays)
 
 
-_Parts = tuple[int | None, int | None, int]
-
-
-def _unify(one: _Parts, other: _Parts) -> _Parts | None:
+def _unify(one: DateParts, other: DateParts) -> DateParts | None:
     if any(left is not None and right is not None and left != right for left, right in zip(one, other, strict=True)):
         return None
     return (one[0] or other[0], one[1] or other[1], one[2])
 
 
-def _by_custom(token: Day, default_zone: str) -> list[_Parts]:
+def _by_custom(token: Day, default_zone: str) -> list[DateParts]:
     """The readings of a date in figures that the newsroom's country allows: day first, but month first in the United States."""
     day_first, month_first = token.dates
     if default_zone in _EITHER_FIRST:

@@ -12,13 +12,12 @@ ADVERB = re.compile(rf"(?:(?<!\w)(?:{LABELS})\s+)+$".replace(" ", r"\s+"))
 PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 STOP = re.compile(r"[.!?][\"')\]]*(?:\s|$)")
 
-_OTHERS = re.compile(OTHERS)
-_EXAMPLES = re.compile(EXAMPLES)
-_REPORTS = re.compile(REPORTS)
-_AFTERWARDS = re.compile(AFTERWARDS)
-_OURS = re.compile(OURS)
+_OTHERS, _EXAMPLES, _REPORTS, _AFTERWARDS, _OURS = (
+    re.compile(phrases.replace(" ", r"\s+")) for phrases in (OTHERS, EXAMPLES, REPORTS, AFTERWARDS, OURS)
+)
 _ABBREVIATED = re.compile(r"\b(?:[ap]\.?m|[a-z]|sen|mr|mrs|ms|dr|hon|rt|st|no|vs)\.$")
 _LABEL = re.compile(r"\s*(?::|until|till|\d|bis|fino|hasta|jusqu)")
+_HOUR = re.compile(r"(?<=\d)\s*(?:[ap]\.?m|hours|hrs|uhr|h)\b")
 _LIFTS = re.compile(r"\s+(?:will\s+|now\s+)?(?:lifts?|ends?|expires?)\b")
 _BACK = 240  # characters before an opening that can say whose embargo it is
 
@@ -44,7 +43,7 @@ def is_banner(raw: str, text: str, start: int, end: int) -> bool:
     adverb = ADVERB.search(head)
     begin = start - (len(adverb.group()) if adverb else 0)
     head = head[: adverb.start()] if adverb else head
-    if not re.search(r"[a-z]", head):
+    if not re.search(r"[a-z]", _HOUR.sub("", head)):
         # Prose that a mail program has wrapped goes on from a long line before.
         previous = text[text.rfind("\n", 0, max(line - 1, 0)) + 1 : max(line - 1, 0)].strip()
         return raw[begin].isupper() or not 50 < len(previous) < 200 or bool(head.strip())

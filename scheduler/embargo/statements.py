@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scheduler.embargo.lexer import TWIST, any_of, cut, group
 from scheduler.embargo.standing import (
     ADVERB,
     PARAGRAPH,
@@ -16,21 +17,7 @@ from scheduler.embargo.standing import (
     is_ours,
     sentence_before,
 )
-from scheduler.embargo.tokens import (
-    TWIST,
-    Clock,
-    Day,
-    Event,
-    Relative,
-    Token,
-    Twist,
-    Until,
-    Weekday,
-    Where,
-    any_of,
-    cut,
-    group,
-)
+from scheduler.embargo.tokens import Clock, Day, Event, Relative, Token, Twist, Until, Weekday, Where
 from scheduler.embargo.words import LANGUAGES, NUMBERS
 
 MOST = 500
@@ -97,9 +84,15 @@ _JOINS = re.compile(r"\b(?:and|or|until|which|for)\b|;")
 _LEADS = re.compile(r"\s+(?:for\s+\w+\s+)?(?:until|till|before|hasta|bis|fino|jusqu)\b")
 _LIFTS = re.compile(r"\b(?:lift|end)s?\s+(?:the\s+|our\s+|this\s+)?$")
 _CONDITION = re.compile(r"\b(?:until|when|before|once|after|if|not|arms|trade|oil|weapons)\b[^.]{0,30}$")
-_CALL = re.compile(r"\b(?:calls?|briefing|background|conversation|record)\b")
+_DENIAL = re.compile(r"\bnot\s+$")
+_CALL = re.compile(r"\b(?:calls?|briefing|conversation|on\s+(?:deep\s+)?background|on\s+the\s+record)\b")
+_ORDER = re.compile(r"not|no\s|non|ne\s|do|hold|held|nicht")
+_LOOSE = re.compile(r"for\s+release|frei")
+_SENTENCE = re.compile(r"[.!?]\s+[A-Z][a-z]")
+_LABELS = re.compile(r"\s*[:\d]")
+_ASIDE = re.compile(r"\b(?:when|as)\b")
 _CAPITALS = re.compile(r"[\s,(]{0,3}([A-Z]{2,5})\b")
-_HANGS = re.compile(r"[\s,]*(?:on|after|before|in|the|of|following|when|once)\b")
+_HANGS = re.compile(r"[\s,]*(?:on|after|before|in|the|of|following)\b")
 _ELSEWHERE = re.compile(r"[\s,]*in\s+[a-z]")
 _TURN = re.compile(rf"{TWIST}|^\W*or\b|\bapprox|\btbc\b")
 
@@ -154,17 +147,19 @@ def _statement(raw: str, text: str, opening: Opening) -> Found | None:
     start, end = opening.start, opening.end
     lead = sentence_before(raw, text, start)
     chain, murky = _chain(raw, text, opening)
-    if opening.sort is not Sort.EMBARGO:
-        timed = opening.sort is Sort.LIFTED and any(isinstance(token, Clock | Day) for token in chain)
-        if _CONDITION.search(lead) if opening.sort is Sort.LIFTED else re.search(r"\bnot\s+$", lead):
-            return None
-        if not timed:
-            return Found(sort=opening.sort, start=start, end=end)
+    if opening.sort is not Sort.EMBARGO and not _is_announced(text, opening, chain):
+        denied = _CONDITION if opening.sort is Sort.LIFTED else _DENIAL
+        return None if denied.search(lead) else Found(sort=opening.sort, start=start, end=end)
     banner = is_banner(raw, text, start, end)
-    if is_of_others(lead, text[end : end + 80], banner=banner):
+    order = _ORDER.match(text, start) is not None
+    foreign_to_it = not banner and (
+        _LOOSE.match(text, start) or (opening.sort is Sort.LIFTED and _CONDITION.search(lead))
+    )
+    if foreign_to_it or is_of_others(lead, text[end : end + 80], banner=banner):
         return None
-    ours = banner or is_ours(lead, text[end : end + 40])
-    led = banner or _LIFTS.search(lead) is not None or _is_led(text, end, chain)
+    ours = banner or order or is_ours(lead, text[end : end + 40])
+    labelled = banner and (not raw[start:end].islower() or _LABELS.match(raw, end) is not None)
+    led = labelled or order or _LIFTS.search(lead) is not None or _is_led(text, end, chain)
     if not any(isinstance(token, Clock | Day | Event | Weekday | Relative) for token in chain):
         chain = _clock_before(text, opening) if banner else []
         start = chain[0].start if chain else start
@@ -185,13 +180,19 @@ def _statement(raw: str, text: str, opening: Opening) -> Found | None:
         start=start,
         end=last,
         tokens=tuple(chain),
-        before=tuple(_days_before(text, opening)),
+        before=() if any(isinstance(token, Day) for token in chain) else tuple(_days_before(text, opening)),
         murky=murky,
         ours=ours,
         led=led,
-        spoken=not banner and _CALL.search(lead) is not None,
+        spoken=_CALL.search(lead) is not None,
         foreign=_FOREIGN.search(text[start:last]) is not None,
     )
+
+
+def _is_announced(text: str, opening: Opening, chain: list[Token]) -> bool:
+    """Whether an embargo said to be lifted has a time with it, and so is still to be lifted then."""
+    time = next((token for token in chain if isinstance(token, Clock | Day)), None)
+    return opening.sort is Sort.LIFTED and time is not None and not STOP.search(text[opening.end : time.start])
 
 
 def _chain(raw: str, text: str, opening: Opening) -> tuple[list[Token], bool]:
@@ -201,6 +202,8 @@ def _chain(raw: str, text: str, opening: Opening) -> tuple[list[Token], bool]:
     for token in cut(text, opening.end, opening.ceiling):
         gap = text[last : token.start]
         if _breaks(raw[last : token.start], gap, chain, token):
+            if _is_left_out(text[last : token.end], chain, token):
+                chain.append(Twist(start=last, end=last))
             break
         clocked = any(isinstance(link, Clock) for link in chain)
         if chain and isinstance(chain[-1], Clock) and _strange(raw[last : token.start]):
@@ -213,18 +216,30 @@ def _chain(raw: str, text: str, opening: Opening) -> tuple[list[Token], bool]:
     return chain, murky
 
 
+def _is_left_out(rest: str, chain: list[Token], token: Token) -> bool:
+    """Whether a time without a day is parted from one that its own sentence or line still names."""
+    if any(isinstance(link, Day | Weekday | Relative) for link in chain) or not isinstance(
+        token, Day | Weekday | Relative
+    ):
+        return False
+    gap, _, broken = rest[: token.start - token.end].partition("\n")
+    # "8 p.m. Satuday,\n5 June": the line broke behind a word that was not understood.
+    return not STOP.search(gap) and ("\n" not in rest or (bool(unknown(gap)) and not unknown(broken)))
+
+
 def _breaks(raw_gap: str, gap: str, chain: list[Token], token: Token) -> bool:
     """Whether the words between two tokens part them."""
     clocked = any(isinstance(link, Clock) for link in chain)
     dated = any(isinstance(link, Day) for link in chain)
     settled = clocked or any(isinstance(link, Event) for link in chain)
-    if PARAGRAPH.search(gap) and (dated or isinstance(token, Clock) == clocked):
-        return True
-    if gap.count("\n") > 3 or (settled and STOP.search(gap)):
+    # "until 2 p.m., when the Minister speaks" is until 2 p.m.
+    aside = clocked and isinstance(token, Event) and _ASIDE.search(gap)
+    parted = PARAGRAPH.search(gap) and (dated or isinstance(token, Clock) == clocked)
+    if aside or parted or gap.count("\n") > 3 or (settled and STOP.search(gap)):
         return True
     words = [word for word in unknown(gap) if not word.isdigit()]
     if all(isinstance(link, Until) for link in chain):
-        return len(words) > (8 if isinstance(token, Until) else 6)
+        return len(words) > (8 if isinstance(token, Until) else 6) or _SENTENCE.search(raw_gap) is not None
     if settled and "\n" in gap:
         return bool(words)
     if settled and re.match(r"\s+[A-Z][a-z]", raw_gap) and not words:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from scheduler.embargo.answer import Kind, Lift, Place, Reading, Statement
 from scheduler.embargo.days import NO_YEAR, Context
+from scheduler.embargo.lexer import fold
 from scheduler.embargo.resolve import NO_ZONE, Outcome, resolve
 from scheduler.embargo.statements import MOST, Found, Sort, find
-from scheduler.embargo.tokens import fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

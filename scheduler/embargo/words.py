@@ -46,8 +46,8 @@ ENGLISH = Language(
     tonight="tonight",
     morning="in the morning|this morning|morning",
     evening="in the afternoon|in the evening|at night|this afternoon|this evening|afternoon|evening|tonight|night",
-    noon="12 noon|12 midday|noon|midday",
-    midnight="12 midnight|midnight",
+    noon="noon|midday",
+    midnight="midnight",
     hour="hours|hrs|hr|h|o'clock",
     about="approximately|approx|about|around|circa|roughly|expected|tbc|to be confirmed",
     until="until|till|til|to|before|after|not before|lift|lifts|lifted|end|ends|expire|expires",
@@ -64,6 +64,8 @@ ENGLISH = Language(
     r"|embargo (?:has been |is )?(?:now |hereby )?lifted|embargo [^.\n]{0,60}\bis (?:now |hereby )?lifted"
     r"|(?:is|are|we're|have|has) (?:now |hereby )?(?:lifting|lifted) the embargo",
     event=r"delivery|delivered|further notice"
+    r"|(?:the |its |this )+(?:conclusion|completion|end)\b(?! of)"
+    r"|(?:goes|go|comes|is|are) (?:out|live|up|posted|sent|signed|issued)\b|(?:begins?|starts?|speaks?|delivers?|signs?)\b"
     r"|(?:the |its |this )*(?:end|conclusion|completion|close|start|beginning|finish) (?:of )?"
     r"(?:the |this |our |today's |president's )*(?:\w+ )??"
     r"(?:call|briefing|speech|remarks|conversation|spray|meeting|session|conference|event|discussion|address|ceremony)"
@@ -169,6 +171,7 @@ NUMBERS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 TWISTS = (
     r"(?:minutes?|hours?|days?|weeks?|months?) (?:of|after|before|from|later|prior|following|ahead)\b"
     r"|half past|quarter (?:to|past)|(?:a )?week (?:on|today|tomorrow)|(?:[a-z]+day )week\b|weekend"
+    r"|(?:the )?end of (?:the )?(?:day|week|month|quarter|year|business|trading|[a-z]+day)\b"
     r"|(?:easter|good|whit|palm) (?=[a-z]+day\b)"
     r"|(?:all|each|every|respective|different) (?:\w+ )?(?:time ?zones?|countr(?:y|ies)|regions?|markets?)"
     r"|(?:first|second|third|fourth|last) (?=[a-z]+day\b)|eve of|at the (?:earliest|latest)|(?:no|not) later than"
@@ -186,6 +189,8 @@ PLACES: dict[str, str] = {
     "central": "America/Chicago",
     "mountain": "America/Denver",
     "pacific": "America/Los_Angeles",
+    "west coast": "America/Los_Angeles",
+    "east coast": "America/New_York",
     "washington": "America/New_York",
     "washington, d.c.": "America/New_York",
     "washington, dc": "America/New_York",
@@ -269,16 +274,18 @@ REPORTS = (
     # Anywhere before it in a sentence of prose: a rule, an example, a report, or another document.
     r"\b(?:polic(?:y|ies) (?:is|are|on|for|of)|generally|usually|normally|typically|always|as a rule|journals|authors|"
     r"guidelines?|"
-    r"(?:any|each|every|our)(?: \w+){0,2} journal|(?<!we )said|says|told|reported(?:ly)?|according to|sent out|announced|"
+    r"(?:any|each|every|our)(?: \w+){0,2} journal|(?<!we\s)said|says|told|reported(?:ly)?|according to|sent out|announced|"
     r"broke|broken|violat\w+|breach|the rest of|other papers|remaining|registering|oral presentations|data ?set|repository|"
     r"thesis|version \d|the book|the film|the game|a study|an article|"
     r"will be (?:distributed|sent|handed|issued|supplied))\b"
 )
 AFTERWARDS = (
     # Straight after it: a policy, a waiting period, an embargo on something or against someone.
-    r"\s*(?:policy|policies|rules?|(?:time|date|period)\s+is)\b|\s+(?:was|were|had|would)\b|:? *\d+ (?:monate?|wochen?|tage?|jahre?)\b"
+    r"\s*(?:policy|policies|rules?|(?:time|date|period)\s+is)\b|\s+(?:was|were|had|would)\b"
+    r"|:?\s*\d+ (?:monate?|wochen?|tage?|jahre?)\b"
     r"|\s+(?:(?:press|media|news|advance|review|online) )*"
-    r"(?:briefings?|conferences?|copies|copy|calls?|versions?|webinars?|previews?|access|interviews?)\b(?![^.\n]{0,40}\buntil)"
+    r"(?:briefings?|conferences?|copies|copy|calls?|versions?|webinars?|previews?|access|interviews?)\b"
+    r"(?![^.\n]{0,40}\buntil)"
     r"|[^.]{0,60}\b(?:generally|usually|normally|typically)\b|[^.\n]{0,80}\?"
     r"|\s+(?:on|against|by)"
     r" (?!publication|delivery|the (?:below|attached)|this|release|till|until|[^.\n]{0,20}(?:\d|[a-z]+day))"
@@ -293,7 +300,8 @@ OURS = (
     r"|\b(?:it|this|they|these)(?:'s| is| are| will| remains?)\b|\bwe(?:'ll| will| are|'re)\b|\bcontents?\b"
     r"|\b(?:on|off) (?:deep )?(?:background|the record)\b|\battribut|please (?:note|observe|respect)"
     r"|(?:respect|observe|honou?r) (?:the|this|our)\b"
-    r"|\b(?:texto|testo|texte|messaggio|mensaje|audio|rapport|discours|communique|comunicato|comunicado|intervento)\b"
+    r"|\b(?:texto|testo|texte|messaggio|mensaje|audio|rapport|discours|communique|comunicato|comunicado|intervento|"
+    r"discorso|discurso|allocution|relazione|rapporto|informe|estudio|studio|etude)\b"
 )
 LABELS = "under|strict|strictly|sous|sotto|bajo|con|unter|da|media|press|news|publication|release|statement|the|an|please note"
 """Words before embargo that belong to it."""

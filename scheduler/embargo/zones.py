@@ -165,5 +165,5 @@ def around(wall: datetime, where: tzinfo) -> tuple[datetime, ...]:
 
 
 def local(at: datetime, key: str) -> datetime:
-    """The aware local time of an instant in the zone of an IANA key."""
-    return at.astimezone(zone(key))
+    """The aware local time of an instant in the zone of an IANA key, or at an offset such as ``-05:00``."""
+    return at.astimezone(offset(key) or zone(key))

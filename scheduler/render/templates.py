@@ -11,7 +11,6 @@ from email.utils import format_datetime
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 from jinja2 import (
     BaseLoader,
@@ -26,6 +25,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from scheduler import shipped
+from scheduler.embargo import local as local_time
 from scheduler.errors import RenderRefused
 
 # strftime names days and months in the host's locale; the bytes of a page must not depend on it.
@@ -49,13 +49,13 @@ def rfc822(at: datetime) -> str:
 
 
 def day(at: datetime, zone: str) -> str:
-    """``1 December 2026``: the date in the IANA zone `zone`."""
-    return _date(at.astimezone(ZoneInfo(zone)))
+    """``1 December 2026``: the date in `zone`, an IANA key or an offset."""
+    return _date(local_time(at, zone))
 
 
 def minute(at: datetime, zone: str) -> str:
     """``1 December 2026, 09:00 EST``."""
-    local = at.astimezone(ZoneInfo(zone))
+    local = local_time(at, zone)
     name = local.tzname() or ""
     if not name.isalpha():  # zones without an abbreviation of their own are called "-03"
         offset = f"{local:%z}"
@@ -65,7 +65,7 @@ def minute(at: datetime, zone: str) -> str:
 
 def moment(at: datetime, zone: str) -> str:
     """``Tuesday 1 December 2026, 09:00 EST (14:00 UTC)``; UTC has its own date where that differs."""
-    local, utc = at.astimezone(ZoneInfo(zone)), at.astimezone(UTC)
+    local, utc = local_time(at, zone), at.astimezone(UTC)
     text = f"{_DAYS[local.weekday()]} {minute(at, zone)}"
     if local.tzname() == "UTC":
         return text

@@ -21,6 +21,7 @@ from scheduler.store.trail import GENESIS
 _OLDEST_SQLITE = (3, 35)  # UPDATE … RETURNING
 _LOCK_WAIT = 10.0
 _LOCK_STEP = 0.001
+_BUSY = "PRAGMA busy_timeout = 10000"
 
 
 def _first_schema(db: Connection) -> None:
@@ -183,7 +184,8 @@ def _listen(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
-        connection.execute("PRAGMA busy_timeout = 0")  # we wait ourselves, in finer steps
+        # For the rare moments at which even a reader meets a lock: the first one after a crash, the last one that closes.
+        connection.execute(_BUSY)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -32000")
@@ -195,24 +197,26 @@ def _listen(engine: Engine) -> None:
             return
         # SQLite's own waiting backs off to 100 ms, far too long for a lift that meets another writer.
         give_up = time.monotonic() + _LOCK_WAIT
-        while True:
-            try:
-                db.exec_driver_sql("BEGIN IMMEDIATE")
-            except OperationalError as error:
-                if "locked" not in str(error.orig) or time.monotonic() > give_up:
-                    raise
-                time.sleep(_LOCK_STEP)
-            else:
-                return
+        db.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    db.exec_driver_sql("BEGIN IMMEDIATE")
+                except OperationalError as error:
+                    if "locked" not in str(error.orig) or time.monotonic() > give_up:
+                        raise
+                    time.sleep(_LOCK_STEP)
+                else:
+                    return
+        finally:
+            db.exec_driver_sql(_BUSY)
 
 
 def _write_ahead(db: Connection) -> None:
     """Switches the file to write-ahead logging, for good. That takes a lock of its own, outside any transaction."""
     raw = db.connection.driver_connection
     assert raw is not None
-    raw.execute("PRAGMA busy_timeout = 10000")
     raw.execute("PRAGMA journal_mode = WAL")
-    raw.execute("PRAGMA busy_timeout = 0")
 
 
 def _version(db: Connection) -> int:

@@ -117,9 +117,9 @@ def head(db: Connection) -> int:
     return int(db.execute(select(trail_head.c.seq)).scalar_one())
 
 
-def rows(db: Connection, *, after: int = 0, record_id: str | None = None) -> Iterator[Row]:
-    """The rows after number `after`, oldest first, of one record or of all."""
-    query = select(trail).where(trail.c.seq > after).order_by(trail.c.seq)
+def rows(db: Connection, *, record_id: str | None = None) -> Iterator[Row]:
+    """The rows, oldest first, of one record or of all."""
+    query = select(trail).order_by(trail.c.seq)
     if record_id is not None:
         query = query.where(trail.c.record_id == record_id)
     for row in db.execute(query.execution_options(yield_per=1000)).mappings():
