@@ -21,11 +21,17 @@ from scheduler.daemon.parts import Parts, build
 from scheduler.store import Store, open_store
 
 
+_ORDER = (
+    *("demo", "init", "check", "explain", "run", "worker", "add", "queue", "show", "preview", "confirm", "amend"),
+    *("lift", "withdraw", "correct", "retract", "trail", "mail", "doctor", "backup"),
+)
+
+
 class _InOrder(TyperGroup):
-    """Lists commands in the order in which a newcomer needs them, which is that of their definition."""
+    """Lists commands in the order in which a newcomer needs them."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(self.commands)
+        return sorted(self.commands, key=_ORDER.index)
 
 
 app = typer.Typer(

@@ -86,13 +86,8 @@ def claim(store: Store, *, worker: str, now: datetime, lease_for: timedelta, lim
             .mappings()
             .all()
         )
-        lists = dict(
-            db.execute(
-                select(mailings.c.id, mailings.c.list).where(mailings.c.id.in_({row["mailing_id"] for row in taken}))
-            )
-            .tuples()
-            .all()
-        )
+        named = select(mailings.c.id, mailings.c.list).where(mailings.c.id.in_({row["mailing_id"] for row in taken}))
+        lists = {row.id: row.list for row in db.execute(named)}
     follow_ups = [row for row in taken if row["purpose"] != Purpose.RELEASE]
     earlier = _earlier(store, follow_ups) if follow_ups else {}
     return [
