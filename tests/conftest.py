@@ -265,9 +265,7 @@ class Office:
         moves.retract(self.store, **self.person(record_id), default_lists=self.policy.default_lists)
 
     def confirm(self, record_id: str = "one", words: str | None = None) -> Lift | None:
-        return decide.confirm(
-            self.store, words=words, zone=self.policy.zone, **{**self.person(record_id), "record_id": record_id}
-        )
+        return decide.confirm(self.store, words=words, zone=self.policy.zone, **self.person(record_id))
 
     def amend(self, record_id: str = "one", words: str = "2026-12-02 09:00 America/New_York") -> Lift | None:
         return decide.amend(self.store, words=words, zone=self.policy.zone, **self.person(record_id))

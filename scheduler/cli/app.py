@@ -20,7 +20,6 @@ from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
 from scheduler.store import Store, open_store
 
-
 _ORDER = (
     *("demo", "init", "check", "explain", "run", "worker", "add", "queue", "show", "preview", "confirm", "amend"),
     *("lift", "withdraw", "correct", "retract", "trail", "mail", "doctor", "backup"),

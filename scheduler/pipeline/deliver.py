@@ -171,8 +171,9 @@ class Postroom:
         if error.unknown:
             return Outcome(id=delivery.id, state=DeliveryState.UNCERTAIN, problem=str(error))
         gap = _GAPS[min(delivery.attempts, len(_GAPS)) - 1]
-        waited = sum(_GAPS[: delivery.attempts], timedelta()) + _GAPS[-1] * max(0, delivery.attempts - len(_GAPS))
-        if error.final or waited > GIVE_UP_AFTER:
+        before = delivery.attempts - 1
+        waited = sum(_GAPS[:before], timedelta()) + _GAPS[-1] * max(0, before - len(_GAPS))
+        if error.final or waited >= GIVE_UP_AFTER:
             return Outcome(id=delivery.id, state=DeliveryState.FAILED, problem=str(error))
         return Outcome(id=delivery.id, state=DeliveryState.PENDING, problem=str(error), due_at=self._clock() + gap)
 
