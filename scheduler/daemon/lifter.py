@@ -49,6 +49,7 @@ class Lifter:
         self._nudged = threading.Event()
         self._stopping = False
         self._near = threading.Lock()
+        self._arming = threading.Lock()
         self._alarm = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(1)},
@@ -62,7 +63,9 @@ class Lifter:
 
     def stop(self) -> None:
         """Waits for a lift that is under way, then ends."""
-        self._stopping = True
+        # APScheduler waits for its threads while it holds the lock that adding a job needs: none may be added from here on.
+        with self._arming:
+            self._stopping = True
         self._nudged.set()
         self._alarm.shutdown(wait=True)
 
@@ -72,6 +75,11 @@ class Lifter:
         lift_at = self._next_lift()
         if lift_at is None or self._near.locked():
             return
+        with self._arming:
+            if not self._stopping:
+                self._set(lift_at)
+
+    def _set(self, lift_at: datetime) -> None:
         # By delay: armed by instant, a host whose clock differs from the one that decides would ring in a loop.
         delay = max(lift_at - self._clock() - LEAD, timedelta())
         self._alarm.add_job(
@@ -89,8 +97,7 @@ class Lifter:
             except Exception:  # noqa: BLE001 - whatever it was, the service goes on and the heartbeat arms again
                 self._fail()
                 return
-        if not self._stopping:
-            self.arm()
+        self.arm()
 
     def _step(self) -> bool:
         """Goes one step towards the next lift. Gives whether it is near."""
