@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
-
-import pytest
 
 from scheduler import clock
 from scheduler.daemon.lifter import LEAD, Lifter
@@ -121,14 +120,23 @@ def test_a_failing_wake_is_told_and_the_next_ring_tries_again():
     assert len(tries) == 2
 
 
-@pytest.mark.parametrize("pause", [index / 4000 for index in range(40)])
-def test_a_stop_at_the_moment_of_a_lift_ends(pause):
-    """A stop that falls into the moments around a lift ends, and does not wait for ever."""
-    queue = Queue(*soon(0.005, 3600 + LEAD.total_seconds()))
-    lifter = queue.lifter()
+def test_a_stop_while_the_alarm_is_being_set_ends():
+    """A stop that falls into the moment in which the alarm is set anew ends, and does not wait for ever."""
+    queue = Queue(*soon(0.05, 3600 + LEAD.total_seconds()))
+    asked = threading.Event()
+    seen = threading.Event()
+
+    def next_lift():
+        if queue.woken:
+            seen.set()
+            asked.wait(10)
+            time.sleep(0.2)  # until the stop waits for this thread, which nothing tells
+        return queue.next_lift()
+
+    lifter = queue.lifter(next_lift=next_lift)
     lifter.start()
-    queue.empty.wait(pause)
-    stopped = threading.Thread(target=lifter.stop, daemon=True)
-    stopped.start()
-    stopped.join(10)
-    assert not stopped.is_alive()
+    assert seen.wait(10)
+    stop = threading.Thread(target=lambda: (asked.set(), lifter.stop()), daemon=True)
+    stop.start()
+    stop.join(10)
+    assert not stop.is_alive()
