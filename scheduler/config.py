@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from scheduler import embargo
 from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused
-from scheduler.intake.fields import Marked, load, problems, refusal
+from scheduler.intake.fields import load, problems, refusal
 from scheduler.outlets import mail
 from scheduler.record import Overdue, PastOnArrival
 
 PASSWORD_VARIABLE = "EMBARGO_MAIL_PASSWORD"  # noqa: S105 - the variable's name, not a password
 _LIMIT = 1_000_000
+_INNER = ("file", "text", "password")
 
 
 def _zone(value: str) -> str:
@@ -49,6 +47,13 @@ def _listen(value: str) -> str:
     return value
 
 
+def _list_id(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", value):
+        raise refusal(f"The list id `{value}` can't be used.", "Write letters a to z, digits, `-` and `_`.")
+    return value
+
+
+ListId = Annotated[str, BeforeValidator(_list_id)]
 Zone = Annotated[str, BeforeValidator(_zone)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -118,21 +123,14 @@ class MailPart(_Part):
     transport: Text
     password_file: Path | None = None
     connections: Annotated[int, Field(ge=1, le=64)] = 8
-    lists: dict[str, ListPart] = Field(default_factory=dict)
-
-    @field_validator("lists")
-    @classmethod
-    def _ids(cls, value: dict[str, ListPart]) -> dict[str, ListPart]:
-        for name in value:
-            if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name):
-                raise refusal(f"The list id `{name}` can't be used.", "Write letters a to z, digits, `-` and `_`.")
-        return value
+    lists: dict[ListId, ListPart] = Field(default_factory=dict)
 
 
 class Config(_Part):
-    """All settings. Paths are absolute; `file` is where they came from."""
+    """All settings. Paths are absolute; `file` is where they came from, `text` what stood there."""
 
     file: Path
+    text: bytes = Field(repr=False)
     newsroom: NewsroomPart
     records: list[Source] = Field(min_length=1)
     database: Text
@@ -161,18 +159,26 @@ class Config(_Part):
 
 
 def read(path: Path) -> Config:
-    """The settings in a file, with every relative path taken from its folder. Raises :class:`ConfigRefused`."""
-    file = path.absolute()
+    """The settings in a file. Raises :class:`ConfigRefused`."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(_LIMIT + 1)
-        text = data.decode("utf-8-sig")
+            return parse(stream.read(_LIMIT), path=path)
     except FileNotFoundError:
         raise ConfigRefused(
             [f"{path}: there is no such file. `embargo init` writes one here; `--config FILE` names another."]
         ) from None
     except OSError as error:
         raise ConfigRefused([f"{path}: it can't be read: {error.strerror}."]) from error
+
+
+def parse(data: bytes, *, path: Path) -> Config:
+    """The settings in the bytes of the file `path`, from whose folder every relative path is taken.
+
+    Raises :class:`ConfigRefused`.
+    """
+    file = path.absolute()
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigRefused([f"{path}:{line}: this is not UTF-8. Save the file as UTF-8."]) from None
@@ -180,12 +186,12 @@ def read(path: Path) -> Config:
         marked = load(text, file=str(path))
     except FileRefused as error:
         raise ConfigRefused([str(error)]) from error
-    for inner in ("file", "password"):
+    for inner in _INNER:
         if inner in marked.tree:
             line = marked.line_of((inner,))
             raise ConfigRefused([f"{path}:{line}: Unknown key `{inner}`. It is not a setting; delete the line."])
     try:
-        config = Config.model_validate({**marked.tree, "file": file})
+        config = Config.model_validate({**marked.tree, "file": file, "text": data})
     except ValidationError as error:
         raise ConfigRefused(
             [
@@ -193,27 +199,56 @@ def read(path: Path) -> Config:
                 for line, problem, remedy in problems(error, marked=marked, model=Config)
             ]
         ) from None
-    placed = partial(_placed, path, marked)
-    base, password = file.parent, None
+    password, found = _judged(config, file.parent)
+    config = _resolved(config, file.parent, password)
+    found += [(("site", "folder"), sentence) for sentence in _mixed(config)]
+    if found:
+        raise ConfigRefused([f"{path}:{marked.line_of(key)}: {sentence}" for key, sentence in found])
+    return config
+
+
+_Found = list[tuple[tuple[str, ...], str]]
+
+
+def _judged(config: Config, base: Path) -> tuple[str | None, _Found]:
+    """The mail password, and what only a look outside the file can find wrong, each with its key."""
+    found: _Found = []
+    password = None
+    if config.templates is not None and not (base / config.templates).is_dir():
+        found.append((("templates",), "`templates` is no folder. Create it, or delete the line."))
     if config.mail is not None:
-        with placed("mail", "password_file"):
+        try:
             password = _password(config.mail, base)
-        with placed("mail", "transport"):
             mail.transport(config.mail.transport, base=base, password=password)
-    with placed("templates"):
-        if config.templates is not None and not (base / config.templates).is_dir():
-            raise ConfigRefused(["`templates` is no folder. Name the one that holds yours, or delete the line."])
-    return _resolved(config, base, password)
+        except ConfigRefused as error:
+            key = "password_file" if error.problems[0].startswith("The password file") else "transport"
+            found += [(("mail", key), problem) for problem in error.problems]
+    return password, found
 
 
-@contextmanager
-def _placed(path: Path, marked: Marked, *key: str) -> Iterator[None]:
-    """Gives the problems of what only its own module can judge the place of their key."""
-    try:
-        yield
-    except ConfigRefused as error:
-        place = f"{path}:{marked.line_of(key)}"
-        raise ConfigRefused([f"{place}: {problem}" for problem in error.problems]) from error
+def _mixed(config: Config) -> list[str]:
+    """What would be shown to everybody because it lies in the site folder."""
+    site = config.site.folder.resolve()
+    private = [("the records", part.folder) for part in config.records]
+    private.append(("the settings", config.file))
+    if config.database.startswith("sqlite:///"):
+        private.append(("the database", Path(config.database.removeprefix("sqlite:///"))))
+    if config.mail is not None:
+        kind, _, maildir = config.mail.transport.partition(":")
+        if kind == "maildir":
+            private.append(("the mail", config.file.parent / maildir))
+        if config.mail.password_file is not None:
+            private.append(("the mail password", config.file.parent / config.mail.password_file))
+    found = []
+    for what, path in private:
+        place = path.resolve()
+        if place == site or site in place.parents:
+            found.append(
+                f"the site folder {site} holds {what} ({place}): everybody could read it. Name another folder."
+            )
+        elif place in site.parents and what != "the settings" and place.is_dir():
+            found.append(f"the site folder {site} lies in the folder of {what} ({place}). Name another folder.")
+    return found
 
 
 def _resolved(config: Config, base: Path, password: str | None) -> Config:

@@ -46,4 +46,5 @@ def run_worker(
 ) -> None:
     """Send mail that is owed. `embargo run` starts one of these itself."""
     log.start()
-    worker.run(config.read(file), leash=leash, once=once)
+    settings = config.parse(worker.greeted(), path=file) if leash else config.read(file)
+    worker.run(settings, leash=leash, once=once)

@@ -15,12 +15,17 @@ _SOUND_AFTER = 30.0
 
 
 class Child:
-    """One process, started again when it ends. It holds the other end of its standard input and stops when that closes."""
+    """One process, started again when it ends.
 
-    def __init__(self, name: str, arguments: Sequence[str], *, patience: float) -> None:
+    Its standard input is a pipe that carries `greeting` and is then held open: when it ends, by whatever death of ours, the
+    process stops.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], *, patience: float, greeting: bytes = b"") -> None:
         self.name = name
         self.arguments = tuple(arguments)
         self._patience = patience
+        self._greeting = greeting
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._wait = _FIRST_WAIT
@@ -37,7 +42,16 @@ class Child:
         if self._process is None and now >= self._not_before:
             self._process = subprocess.Popen([sys.executable, "-m", *self.arguments], stdin=subprocess.PIPE)  # noqa: S603 - our own module
             self._started = now
+            self._greet(self._process)
             say("child_started", child=self.name, pid=self._process.pid)
+
+    def _greet(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        try:
+            process.stdin.write(self._greeting)
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended already, which the next look sees
 
     def ask_to_stop(self) -> None:
         """Tells it to finish what it has in hand."""

@@ -15,6 +15,7 @@ from types import FrameType
 
 from scheduler import clock, config
 from scheduler.config import Config
+from scheduler.daemon import worker
 from scheduler.daemon.children import Child
 from scheduler.daemon.lifter import Lifter
 from scheduler.daemon.lock import InstanceLock
@@ -188,7 +189,9 @@ class Service:
     def _wanted_children(self, settings: Config) -> list[Child]:
         wanted = []
         if settings.mail is not None:
-            wanted.append(Child("worker", ["scheduler", "worker", "--config", str(self._file), "--leash"], patience=30))
+            # The settings as they were taken: the file may hold an edit that was refused.
+            arguments = ["scheduler", "worker", "--config", str(self._file), "--leash"]
+            wanted.append(Child("worker", arguments, patience=30, greeting=worker.greeting(settings)))
         if settings.http is not None:
             folder = str(settings.site.folder)
             wanted.append(

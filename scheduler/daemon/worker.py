@@ -21,6 +21,28 @@ _PAUSE = 0.2
 _AFTER_TROUBLE = 5.0
 
 
+def greeting(settings: Config) -> bytes:
+    """What the service says to its worker: the text of the settings it runs on, with its length before it."""
+    return len(settings.text).to_bytes(8, "big") + settings.text
+
+
+def greeted() -> bytes:
+    """The text of the settings, read from the service at the other end of standard input."""
+    length = int.from_bytes(_exactly(8), "big")
+    return _exactly(length)
+
+
+def _exactly(count: int) -> bytes:
+    # Not through sys.stdin's buffer: what comes after is for the event loop to see.
+    data = b""
+    while len(data) < count:
+        part = os.read(sys.stdin.fileno(), count - len(data))
+        if not part:
+            raise EOFError("the service is gone")
+        data += part
+    return data
+
+
 def run(settings: Config, *, leash: bool, once: bool = False) -> None:
     """Sends until SIGTERM or SIGINT, then finishes what it has in hand.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scheduler import embargo
 from scheduler.embargo import Kind, Reading
-from scheduler.errors import EmbargoRefused, FileRefused, RenderRefused
+from scheduler.errors import EmbargoRefused, FileRefused, MoveRefused, RenderRefused
 from scheduler.record import Brief, Content, Decided, Draft, PastOnArrival, Release, Standing, State, Verdict, check
 from scheduler.render.text import content
 from scheduler.render.withheld import found
@@ -146,7 +146,10 @@ def as_release(draft: Draft, *, now: datetime) -> Release:
 def accept(
     store: Store, brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime, actor: str
 ) -> tuple[Outcome, Standing]:
-    """Takes a brief in. Raises :class:`FileRefused`; then nothing is changed, and `refuse` writes it down."""
+    """Takes a brief in. Raises :class:`FileRefused`; then nothing is changed, and `refuse` writes it down.
+
+    Raises :class:`MoveRefused` where others move the record faster than this can be decided.
+    """
     for _ in range(_TRIES):
         standing = records.find(store, brief.id)
         try:
@@ -154,7 +157,9 @@ def accept(
         except moves.Raced:
             continue
         return outcome, records.get(store, brief.id)
-    raise moves.Raced
+    raise MoveRefused(
+        brief.id, "it is being changed by others this very moment, so the file was not taken in. Try again."
+    )
 
 
 def _accept(

@@ -165,6 +165,9 @@ class Postroom:
             await self._transport.send(message=message, sender=self._sender, recipient=delivery.recipient)
         except DeliveryFailed as error:
             return self._failed(delivery, error)
+        except Exception as error:  # noqa: BLE001 - a bug met by one mail must not cost the others of its round their outcome
+            problem = f"sending it broke off with {type(error).__name__}; it may or may not have gone out"
+            return Outcome(id=delivery.id, state=DeliveryState.UNCERTAIN, problem=problem)
         return Outcome(id=delivery.id, state=DeliveryState.SENT)
 
     def _failed(self, delivery: Delivery, error: DeliveryFailed) -> Outcome:

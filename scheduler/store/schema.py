@@ -194,7 +194,7 @@ deliveries = Table(
     Column("settled_at", Instant),
     CheckConstraint(_known("state", DeliveryState), name="delivery_state_is_known"),
     CheckConstraint("(state IN ('claimed', 'sending')) = (worker IS NOT NULL)", name="work_in_hand_has_a_worker"),
-    UniqueConstraint("record_id", "revision", "address", "purpose", name="a_mail_goes_to_a_person_once"),
+    UniqueConstraint("record_id", "address", "revision", "purpose", name="a_mail_goes_to_a_person_once"),
 )
 Index(
     "deliveries_due",

@@ -18,6 +18,7 @@ from scheduler.store import schema
 from scheduler.store.schema import trail, trail_head
 
 GENESIS = "0" * 64
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Row:
 
 def canonical(value: Mapping[str, object]) -> str:
     """RFC 8785 for what we write: ASCII keys, and values that are strings, integers, null or objects of such."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def _digest(

@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, case, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, case, insert, select, true, update
 
 from scheduler.record import DeliveryState, Purpose, address_of
 from scheduler.store.engine import Store
 from scheduler.store.schema import deliveries, mailings
 
-_CHUNK = 2000
+_CHUNK = 1000
 NEWER = "a newer correction came before this one was sent"
-RETRACTED = "the record was retracted before this mail was sent"
 
 # A mail that was announced has its Message-ID until it is known that nobody took it.
 MAY_HAVE_ARRIVED = and_(deliveries.c.message_id.is_not(None), deliveries.c.state != DeliveryState.FAILED)
@@ -148,14 +147,19 @@ def call_off(db: Connection, *, record_id: str, now: datetime) -> None:
     db.execute(
         update(mailings).where(mailings.c.record_id == record_id, mailings.c.frozen_at.is_(None)).values(frozen_at=now)
     )
+    stop(db, deliveries.c.record_id == record_id, now=now)
+
+
+def stop(db: Connection, which: ColumnElement[bool], *, now: datetime) -> None:
+    """Sends none of these mails about a retracted record; what may have arrived already is uncertain."""
     db.execute(
         update(deliveries)
-        .where(deliveries.c.record_id == record_id, _UNSENT)
+        .where(which, _UNSENT)
         .values(
             state=case((deliveries.c.message_id.is_(None), DeliveryState.FAILED), else_=DeliveryState.UNCERTAIN),
             worker=None,
             lease_until=None,
             settled_at=now,
-            problem=RETRACTED,
+            problem="the record was retracted before this mail was sent",
         )
     )

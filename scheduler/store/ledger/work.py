@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, null, select, update
 
+from scheduler.errors import MoveRefused
 from scheduler.record import Delivery, DeliveryState, Purpose, State, address_of
 from scheduler.store.engine import Store
-from scheduler.store.ledger.audience import MAY_HAVE_ARRIVED, NEWER, RETRACTED
+from scheduler.store.ledger.audience import MAY_HAVE_ARRIVED, NEWER, stop
 from scheduler.store.schema import deliveries, mailings, records
 from scheduler.store.trail import Entry, append
 
@@ -148,6 +149,13 @@ def announce(
     return mine
 
 
+_ABOUT = records.c.id == deliveries.c.record_id
+_OUT_OF_DATE = and_(
+    deliveries.c.purpose != Purpose.RETRACTION,
+    select(records.c.id).where(_ABOUT, records.c.state == State.RETRACTED).exists(),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How sending ended: `sent`, `failed`, `uncertain`, or `pending` (to be tried again at ``due_at``)."""
@@ -199,31 +207,33 @@ def _catch_up(db: Connection, ids: Sequence[int], *, now: datetime) -> None:
     mine = and_(
         deliveries.c.id.in_(ids), deliveries.c.state == DeliveryState.PENDING, deliveries.c.message_id.is_(None)
     )
-    about = records.c.id == deliveries.c.record_id
-    newest = select(records.c.revision).where(about).scalar_subquery()
+    newest = select(records.c.revision).where(_ABOUT).scalar_subquery()
     db.execute(update(deliveries).where(mine, deliveries.c.purpose == Purpose.RELEASE).values(revision=newest))
-    late = (
-        (deliveries.c.purpose == Purpose.CORRECTION, deliveries.c.revision < newest, NEWER),
-        (
-            deliveries.c.purpose != Purpose.RETRACTION,
-            select(records.c.id).where(about, records.c.state == State.RETRACTED).exists(),
-            RETRACTED,
-        ),
+    db.execute(
+        update(deliveries)
+        .where(mine, deliveries.c.purpose == Purpose.CORRECTION, deliveries.c.revision < newest)
+        .values(state=DeliveryState.FAILED, settled_at=now, problem=NEWER)
     )
-    for purpose, overtaken, problem in late:
-        gone = update(deliveries).where(mine, purpose, overtaken)
-        db.execute(gone.values(state=DeliveryState.FAILED, settled_at=now, problem=problem))
+    stop(db, and_(deliveries.c.id.in_(ids), _OUT_OF_DATE), now=now)
 
 
 def resolve(store: Store, *, record_id: str, resend: bool, reason: str, now: datetime, actor: str) -> int:
-    """A person decides about a record's uncertain mails: send again, byte for byte the same, or take them for sent."""
+    """A person decides about a record's uncertain mails: send again, byte for byte the same, or take them for sent.
+
+    Raises :class:`MoveRefused` where all that could be sent again is what was retracted since.
+    """
     change: dict[str, Any] = (
         {"state": DeliveryState.PENDING, "due_at": now} if resend else {"state": DeliveryState.SENT, "settled_at": now}
     )
-    uncertain = (deliveries.c.record_id == record_id, deliveries.c.state == DeliveryState.UNCERTAIN)
+    uncertain = and_(deliveries.c.record_id == record_id, deliveries.c.state == DeliveryState.UNCERTAIN)
     with store.write() as db:
-        count = db.execute(update(deliveries).where(*uncertain).values(**change)).rowcount
+        which = and_(uncertain, ~_OUT_OF_DATE) if resend else uncertain
+        count = db.execute(update(deliveries).where(which).values(**change)).rowcount
         if count:
             detail = {"act": "resend" if resend else "sent", "mails": count, "reason": reason}
             append(db, at=now, actor=actor, entries=[Entry(event="mail_resolved", record_id=record_id, detail=detail)])
+        elif db.execute(select(deliveries.c.id).where(uncertain).limit(1)).scalar() is not None:
+            raise MoveRefused(
+                record_id, "it was retracted, so its mails are not sent again. Take them for sent: `--sent`."
+            )
     return count

@@ -246,7 +246,7 @@ def refuse(
         held = db.execute(
             update(records)
             .where(literal(readable), records.c.origin == origin, records.c.state.in_([State.HELD, State.ATTENTION]))
-            .values(state=State.ATTENTION, reason=reason, digest=digest)
+            .values(state=State.ATTENTION, reason=reason, digest=digest, vanished=0)
             .returning(records.c.id, records.c.revision)
         ).all()
         entries = [entry("attention", row.id, row.revision, reason=reason) for row in held]

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from scheduler.record import Purpose, State
 from scheduler.store.engine import Store
-from scheduler.store.moves.owed import decoded, entry, owe
-from scheduler.store.schema import records
+from scheduler.store.moves.owed import decoded, entry, owe, owe_default
+from scheduler.store.records import CURRENT
+from scheduler.store.schema import records, revisions
 from scheduler.store.trail import append
 
 
@@ -37,21 +38,27 @@ def release_due(store: Store, *, now: datetime, actor: str, default_lists: Seque
             .returning(records.c.id, records.c.uuid, records.c.revision, records.c.lists, records.c.lift_at)
         ).all()
         if moved:
-            owe(db, [(row.id, row.revision, decoded(row.lists)) for row in moved], Purpose.RELEASE, now, default_lists)
+            owe_default(db, released_at=now, default_lists=default_lists)
+            named = [(row.id, row.revision, decoded(row.lists)) for row in moved if row.lists is not None]
+            owe(db, named, Purpose.RELEASE, now, default_lists)
             entries = [entry("released", row.id, row.revision, by="lift", lift_at=row.lift_at) for row in moved]
             append(db, at=now, actor=actor, entries=entries)
     return [Lifted(row.id, row.uuid, row.lift_at, now) for row in moved]
 
 
 def hold_overdue(store: Store, *, now: datetime, actor: str) -> list[str]:
-    """For the policy `overdue: hold`: what fell due while the service was down goes to attention."""
+    """For the policy `overdue: hold`: what fell due while the service was down goes to attention.
+
+    Not what had passed when it came in, such as `embargo: none`: that was decided upon then.
+    """
+    came_in_at = select(revisions.c.accepted_at).where(CURRENT).scalar_subquery()
     reason = (
         f"It fell due while the service was down, found at {now:%Y-%m-%d %H:%M:%S} UTC. Confirm it to release at once."
     )
     with store.write() as db:
         moved = db.execute(
             update(records)
-            .where(records.c.state == State.HELD, records.c.lift_at <= now)
+            .where(records.c.state == State.HELD, records.c.lift_at <= now, records.c.lift_at > came_in_at)
             .values(state=State.ATTENTION, reason=reason, settled_by=None)
             .returning(records.c.id, records.c.revision, records.c.lift_at)
         ).all()

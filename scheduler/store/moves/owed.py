@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, exists, insert, literal, select
 
-from scheduler.record import Purpose
-from scheduler.store.schema import mailings
+from scheduler.record import Purpose, State
+from scheduler.store.schema import Instant, mailings, records
 from scheduler.store.trail import Entry
 
 
@@ -40,6 +40,24 @@ def owe(
     ]
     if owed:
         db.execute(insert(mailings), owed)
+
+
+def owe_default(db: Connection, *, released_at: datetime, default_lists: Sequence[str]) -> None:
+    """The mail owed by all that lifted at `released_at` and names no list of its own: one statement a list, not a row a call.
+
+    What was lifted by another at the very same instant owes its mail already.
+    """
+    lifted = select(
+        records.c.id, records.c.revision, literal(Purpose.RELEASE), bindparam("list"), literal(released_at, Instant)
+    ).where(
+        records.c.released_at == released_at,
+        records.c.lists.is_(None),
+        records.c.state == State.RELEASED,
+        ~exists().where(mailings.c.record_id == records.c.id, mailings.c.list == bindparam("list")),
+    )
+    columns = [mailings.c.record_id, mailings.c.revision, mailings.c.purpose, mailings.c.list, mailings.c.owed_at]
+    for name in default_lists:
+        db.execute(insert(mailings).from_select(columns, lifted), {"list": name})
 
 
 def _told(db: Connection, record_id: str, purpose: Purpose) -> Sequence[str]:

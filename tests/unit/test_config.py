@@ -1,0 +1,269 @@
+"""`config.yaml`: what it may say, and how it is told what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scheduler import shipped
+from scheduler.config import PASSWORD_VARIABLE, Config, read
+from scheduler.errors import ConfigRefused
+from scheduler.record import Overdue, PastOnArrival
+
+SMALL = """\
+newsroom: {name: Press, url: "https://press.example.org/", timezone: Europe/Paris}
+records:
+  - folder: records/
+database: sqlite:///var/embargo.db
+"""
+MAIL = """\
+mail:
+  from: Press <press@example.org>
+  transport: maildir:var/mail
+  lists:
+    press: {name: Press list, recipients: [desk@example.org], default: true}
+    wire: {name: Wire}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_password(monkeypatch):
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+
+
+def taken(folder: Path, text: str | bytes) -> Config:
+    file = folder / "config.yaml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read(file)
+
+
+def refused(folder: Path, text: str | bytes) -> list[str]:
+    with pytest.raises(ConfigRefused) as caught:
+        taken(folder, text)
+    for problem in caught.value.problems:
+        assert re.match(rf"{re.escape(str(folder / 'config.yaml'))}(:\d+)?: \S", problem), problem
+        assert problem.rstrip().endswith((".", "?", "`.")), problem
+    return [problem.removeprefix(str(folder / "config.yaml")) for problem in caught.value.problems]
+
+
+def test_the_shipped_settings_are_taken(tmp_path):
+    """The shipped `config.yaml` runs as it is."""
+    config = taken(tmp_path, shipped("config.yaml").read_text("utf-8"))
+    assert config.default_lists == ("press",)
+    assert config.http is not None
+    assert (config.http.host, config.http.port) == ("127.0.0.1", 8080)
+    assert config.records[0].folder == tmp_path / "records"
+    assert config.database == f"sqlite:///{tmp_path}/var/embargo.db"
+
+
+def test_what_is_left_out_has_a_default(tmp_path):
+    """Newsroom, records and database are enough: the rest has defaults, and nothing is served or mailed."""
+    config = taken(tmp_path, SMALL)
+    assert (config.http, config.mail, config.lists, config.default_lists) == (None, None, {}, ())
+    assert (config.site.folder, config.site.items) == (tmp_path / "public", 50)
+    assert config.embargo.past_on_arrival is PastOnArrival.HOLD
+    assert config.embargo.overdue is Overdue.RELEASE
+    assert (config.newsroom.language, config.password, config.templates) == ("en", None, None)
+    assert config.file == tmp_path / "config.yaml"
+
+
+def test_every_key(tmp_path):
+    """Every documented key is taken."""
+    (tmp_path / "mine").mkdir()
+    config = taken(
+        tmp_path,
+        SMALL.replace("Europe/Paris}", "Europe/Paris, language: pt-BR}").replace(
+            "folder: records/", "folder: records/\n    timezone: Asia/Tokyo"
+        )
+        + MAIL.replace("var/mail", "var/mail\n  connections: 3")
+        + "embargo: {past_on_arrival: release, overdue: hold}\nsite: {folder: www, items: 7}\n"
+        + 'http: {listen: "[::1]:99"}\ntemplates: mine\n',
+    )
+    assert config.records[0].timezone == "Asia/Tokyo"
+    assert (config.embargo.past_on_arrival, config.embargo.overdue) == (PastOnArrival.RELEASE, Overdue.HOLD)
+    assert (config.site.folder, config.site.items) == (tmp_path / "www", 7)
+    assert config.http is not None
+    assert (config.http.host, config.http.port) == ("::1", 99)
+    assert config.templates == tmp_path / "mine"
+    assert config.mail is not None
+    assert (config.mail.sender, config.mail.connections) == ("Press <press@example.org>", 3)
+    assert (list(config.lists), config.default_lists) == (["press", "wire"], ("press",))
+
+
+def test_paths_are_relative_to_the_file(tmp_path, monkeypatch):
+    """A relative path is meant from the file's folder, wherever the command runs; an absolute one stays."""
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep/config.yaml").write_text(SMALL.replace("folder: records/", "folder: /srv/records"))
+    config = read(Path("deep/config.yaml"))
+    assert config.file == tmp_path / "deep/config.yaml"
+    assert config.records[0].folder == Path("/srv/records")
+    assert config.site.folder == tmp_path / "deep/public"
+    assert config.database == f"sqlite:///{tmp_path}/deep/var/embargo.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("sqlite:////srv/embargo.db", "sqlite:////srv/embargo.db"),
+        ("postgresql://user@host/name", "postgresql://user@host/name"),
+    ],
+)
+def test_other_database_addresses_stay(tmp_path, given, meant):
+    """An absolute path and a server's address are taken as they are."""
+    assert taken(tmp_path, SMALL.replace("sqlite:///var/embargo.db", given)).database == meant
+
+
+def test_an_address_gets_its_slash(tmp_path):
+    """The site's address means a folder, with or without its last slash."""
+    assert taken(tmp_path, SMALL.replace('org/"', 'org/press"')).newsroom.url == "https://press.example.org/press/"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("database:", "databse:", ":4: Unknown key `databse`. Did you mean `database`?"),
+        ("timezone:", "timezon:", ":1: Unknown key `timezon`. Did you mean `timezone`?"),
+        ("folder:", "qqqqq:", ":3: Unknown key `qqqqq`. Known keys: folder, timezone."),
+        ("name: Press", "nick: Press", ":1: `newsroom.name` is missing. Add a line `name: …`."),
+        ("records:\n  - folder: records/", "records: []", ":2: `records` can't be used."),
+        (
+            "records:\n  - folder: records/",
+            "records: records/",
+            ":2: `records` can't be used. It should be a valid list.",
+        ),
+        ("  - folder: records/\n", "  - folder: [a, b]\n", ":3: `records.folder` can't be used."),
+        ("Europe/Paris", "Europe/Pariss", ":1: "),
+        ("Europe/Paris", "EST", ":1: "),
+        ('"https://press.example.org/"', "press.example.org", ":1: `url` is not a web address."),
+        ('"https://press.example.org/"', "ftp://press.example.org", ":1: `url` is not a web address."),
+        ('"https://press.example.org/"', '"https://press.example.org/?a=b"', ":1: `url` is not a web address."),
+        ("Europe/Paris}", "Europe/Paris, language: klingonese}", ":1: `newsroom.language` can't be used."),
+        ("sqlite:///var/embargo.db", "sqlite:///a\ndatabase: sqlite:///b", ":5: This key stands on line 4 already."),
+        ("newsroom: {", "newsroom: [", ":1: "),
+        ("database: ", "database: sqlite:///a\nsite: {items: 0}\nx: ", ":5: `site.items` can't be used."),
+        ("database: ", "site: {items: many}\ndatabase: ", ":4: `site.items` can't be used."),
+        ("database: ", "http: {listen: 8080}\ndatabase: ", ":4: `listen` is not an address and a port."),
+        ("database: ", 'http: {listen: "0.0.0.0:99999"}\ndatabase: ', ":4: `listen` is not an address and a port."),
+        ("database: ", "embargo: {overdue: perhaps}\ndatabase: ", ":4: `embargo.overdue` can't be used."),
+        ("database: ", "templates: nowhere\ndatabase: ", ":4: `templates` is no folder."),
+        ("database: ", "file: x\ndatabase: ", ":4: Unknown key `file`."),
+        ("database: ", "password: x\ndatabase: ", ":4: Unknown key `password`."),
+    ],
+)
+def test_a_setting_that_cannot_be_used(tmp_path, old, new, problem):
+    """A setting that can't be used is told with file, line, key and what to write."""
+    assert SMALL.count(old) == 1
+    problems = refused(tmp_path, SMALL.replace(old, new))
+    assert any(each.startswith(problem) for each in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("maildir:var/mail", "carrier:pigeon", ":7: The mail transport must begin with maildir:, smtp:// or smtps://."),
+        ("maildir:var/mail", "smtp://user:secret@host", ":7: The mail transport holds a password"),
+        ("maildir:var/mail", "smtp://user@host:587", ":7: The mail transport names a user but there is no password"),
+        (
+            "maildir:var/mail",
+            "maildir:var/mail\n  password_file: nowhere",
+            ":8: The password file nowhere can't be read.",
+        ),
+        ("    wire:", "    the wire:", ":10: The list id `the wire` can't be used."),
+        ("name: Wire", "nome: Wire", ":10: Unknown key `nome`. Did you mean `name`?"),
+        ("default: true", "default: perhaps", ":9: `mail.lists.press.default` can't be used."),
+        ("from:", "sender:", ":6: Unknown key `sender`."),
+        ("from:", "form:", ":6: Unknown key `form`. Did you mean `from`?"),
+    ],
+)
+def test_a_mail_setting_that_cannot_be_used(tmp_path, old, new, problem):
+    """A mail setting that can't be used is told with its line, and no password is ever repeated."""
+    assert MAIL.count(old) == 1
+    problems = refused(tmp_path, SMALL + MAIL.replace(old, new))
+    assert any(each.startswith(problem) for each in problems), problems
+    assert not any("secret" in each for each in problems)
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    """Everything that is wrong with the settings is told at once, in the order of its lines."""
+    problems = refused(tmp_path, SMALL.replace("timezone: ", "zone: ").replace("folder:", "dir:") + "sit: {}\n")
+    lines = [int(problem.split(":")[1]) for problem in problems]
+    assert lines == sorted(lines)
+    assert {1, 3, 5} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (SMALL.replace("Press", "Pr\u00e9sse").encode("latin-1"), ":1: this is not UTF-8. Save the file as UTF-8."),
+        (b"", ":1: `newsroom` is missing. Add a line `newsroom: …`."),
+        (b"- a\n- b\n", ":1: There are no `key: value` lines here."),
+        (b"just words\n", ":1: There are no `key: value` lines here."),
+        (b"newsroom: !!python/object:os.system {}\n", ":1: A value starts with `!`."),
+    ],
+)
+def test_a_file_that_holds_no_settings(tmp_path, data, problem):
+    """A file that is not UTF-8, not YAML or not a mapping is refused with its line."""
+    assert any(each.startswith(problem) for each in refused(tmp_path, data))
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path):
+    """A byte order mark and Windows line ends are no harm."""
+    assert taken(tmp_path, b"\xef\xbb\xbf" + SMALL.replace("\n", "\r\n").encode()).newsroom.name == "Press"
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    """Where there is no settings file, the sentence says how to get one."""
+    with pytest.raises(ConfigRefused, match=r"there is no such file. `embargo init` writes one"):
+        read(tmp_path / "config.yaml")
+    with pytest.raises(ConfigRefused, match=r"can't be read: Is a directory"):
+        read(tmp_path)
+
+
+SMTP = MAIL.replace("maildir:var/mail", "smtp://user@mail.example.org:587")
+
+
+def test_a_password_comes_from_its_file(tmp_path):
+    """The mail password comes from its file, without the line's end, and is never shown."""
+    (tmp_path / "secret").write_text("open sesame\n")
+    config = taken(tmp_path, SMALL + SMTP + "  password_file: secret\n")
+    assert config.password == "open sesame"
+    assert "sesame" not in repr(config)
+
+
+def test_a_password_comes_from_the_environment(tmp_path, monkeypatch):
+    """Without a password file the password comes from the environment."""
+    monkeypatch.setenv(PASSWORD_VARIABLE, "open sesame")
+    assert taken(tmp_path, SMALL + SMTP).password == "open sesame"
+
+
+def test_recipients_are_not_shown(tmp_path):
+    """Settings that are printed show no recipient."""
+    assert "desk@example.org" not in repr(taken(tmp_path, SMALL + MAIL))
+
+
+def test_an_empty_section_takes_its_defaults(tmp_path):
+    """A section that is named and left empty takes its defaults."""
+    assert taken(tmp_path, SMALL + "embargo:\nsite:\nhttp:\nmail:\n").site.items == 50
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("folder: public/", "folder: records/", "holds the records"),
+        ("folder: public/", "folder: records/public", "lies in the folder of the records"),
+        ("folder: public/", "folder: .", "holds the"),
+        ("folder: public/", "folder: var", "holds the"),
+    ],
+)
+def test_the_site_folder_holds_nothing_private(tmp_path, old, new, what):
+    """A site folder that would show records, settings, database or mail to everybody is refused with its line."""
+    file = tmp_path / "config.yaml"
+    file.write_text(shipped("config.yaml").read_text("utf-8").replace(old, new), "utf-8")
+    (tmp_path / "records").mkdir()
+    with pytest.raises(ConfigRefused) as refused:
+        read(file)
+    assert what in str(refused.value)
+    assert "config.yaml:" in refused.value.problems[0]
