@@ -3,10 +3,10 @@
     python benchmarks/lift.py [--rounds 5] [--sizes 1,1000,10000] [--held 20000]
 
 Each round, in one process and on one disk: a bare SQLite table of as many held rows is lifted by one statement and committed
-(WAL, synchronous=FULL); then the same number of real records, accepted with a body of 4 kB and made ready in memory as the service
-does in the seconds before a lift, is released by the service's own code. Visible means: RSS, Atom, JSON Feed, front page
-and every page stand in the site folder. `late` is what the service itself adds from the instant to the first statement: the wait of
-the real lifter. Medians; read the ratios.
+(WAL, synchronous=FULL); then the same number of real records, with a body of 4 kB and made ready in memory as the service
+does in the seconds before a lift, is released by the service's own lifter, store and site. All times are from the instant:
+to the wake, to the commit (mail owed and trail included), and until every page, RSS, Atom, JSON Feed and the front page stand
+in the site folder. Medians; read the ratios.
 """
 
 from __future__ import annotations

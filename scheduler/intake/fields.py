@@ -181,7 +181,9 @@ def _problem(detail: Mapping[str, Any], marked: Marked, model: type[BaseModel]) 
         known = _keys(model, path[:-1])
         near = difflib.get_close_matches(str(path[-1]).casefold(), known, n=1, cutoff=0.5)
         remedy = f"Did you mean `{near[0]}`?" if near else f"Known keys: {', '.join(known)}."
-        return Problem(line, f"Unknown key `{path[-1]}`.", remedy)
+        # What does not look like a key may be the beginning of a sentence, which is for no log.
+        said = f" `{path[-1]}`" if near or re.fullmatch("[a-z_]{1,24}", str(path[-1])) else ""
+        return Problem(line, f"Unknown key{said}.", remedy)
     if detail["type"] == "missing":
         return Problem(line, f"`{name}` is missing.", f"Add a line `{path[-1]}: …`.")
     if detail["type"] == "refused":

@@ -262,6 +262,10 @@ def test_an_edit_of_the_settings_is_taken_up_and_a_bad_one_is_reported(house):
     lift_at = ahead(3)
     house.record("still", embargo=words(lift_at), title="Still running")
     eventually(lambda: b"Still running" in house.site("rss.xml"), "the old settings to run on")
+    worker = re.findall(r"child_started child=worker pid=(\d+)", house.log)[-1]
+    os.kill(int(worker), signal.SIGKILL)
+    house.record("mailed", embargo="none", title="Mailed by a new worker")
+    eventually(lambda: "Mailed by a new worker" in {mail["Subject"] for mail in mails(house)}, "the mail")
 
 
 def test_children_are_restarted_and_stop_with_the_service(house):
