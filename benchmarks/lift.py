@@ -40,7 +40,9 @@ def bare(folder: Path, due: int, held: int) -> float:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA cache_size = -32000")
-    db.execute("CREATE TABLE r (id TEXT PRIMARY KEY, state TEXT, lift_at INTEGER, released_at INTEGER, revision INTEGER)")
+    db.execute(
+        "CREATE TABLE r (id TEXT PRIMARY KEY, state TEXT, lift_at INTEGER, released_at INTEGER, revision INTEGER)"
+    )
     db.execute("CREATE INDEX h ON r (lift_at) WHERE state = 'held'")
     db.execute("BEGIN")
     rows = [(f"r{number}", "held", 1 if number < due else 2, None, 1) for number in range(due + held)]
@@ -117,7 +119,9 @@ def lifted(folder: Path, due: int, held: int) -> tuple[float, float, float]:
 
     def wake() -> None:
         marks.append(time.time())
-        ids = [each.id for each in moves.release_due(store, now=clock.system(), actor="bench", default_lists=("press",))]
+        ids = [
+            each.id for each in moves.release_due(store, now=clock.system(), actor="bench", default_lists=("press",))
+        ]
         marks.append(time.time())
         projection.refresh(ids, now=clock.system())
         marks.append(time.time())

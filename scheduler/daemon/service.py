@@ -43,6 +43,7 @@ class Service:
         self._clock = read_clock
         self._waking = threading.Lock()
         self._tending = threading.Lock()
+        self._rebuilding = threading.Lock()
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._alarmed: dict[str, float] = {}
@@ -129,7 +130,8 @@ class Service:
 
     def _rebuild(self, projection: Projection) -> None:
         try:
-            self._show(lambda: projection.rebuild(now=self._clock()))
+            with self._rebuilding:
+                self._show(lambda: projection.rebuild(now=self._clock()))
         except Exception:  # noqa: BLE001 - a thread's end must not go unheard
             self._trouble("rebuild_failed")
 
@@ -153,6 +155,9 @@ class Service:
                 self._wake()
                 self._lifter.arm()
                 self._tend_children()
+                if not self._rebuilding.locked() and not self._projection.is_whole():
+                    alarm("site_incomplete", folder=self._parts.config.site.folder)
+                    self._start(self._rebuild, self._projection)
                 if self._reload.is_set() or _signature(self._file) != self._stat:
                     self._reload.clear()
                     self._reconfigure()
@@ -237,6 +242,7 @@ class Service:
             return
         self._sources.stop()
         with self._waking:
+            self._projection.retire()
             self._parts, self._projection, self._sources = parts, projection, sources
         self._sources.start()
         self._start(self._rebuild, projection)

@@ -62,6 +62,7 @@ class Sources:
 
     def _watch(self) -> None:
         looked = 0.0
+        watched = [folder.folder.stat().st_ino for folder in self._folders]
         for changes in watch(
             *(folder.folder for folder in self._folders),
             stop_event=self._stop,
@@ -76,6 +77,8 @@ class Sources:
             if changes or now - looked >= _LOOK_ANYWAY or (due is not None and now >= due):
                 looked = now
                 self._look(now)
+                if [folder.folder.stat().st_ino for folder in self._folders] != watched:
+                    return  # a folder was deleted and made anew: the watch was on the old one
 
     def _look(self, now: float) -> None:
         for folder in self._folders:

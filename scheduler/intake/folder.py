@@ -101,6 +101,8 @@ class Folder:
             found = error
         except FileRefused as error:
             found = error
+            # A link or a file too large was not read, but somebody put it there: it is a version like any other.
+            digest = digest or hashlib.sha256(f"{error} {file.signature}".encode()).hexdigest()
         except OSError as error:
             found = _refused(
                 origin,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from pathlib import Path
 
 from scheduler.errors import SiteRefused
 
 _STALE = ".embargo-*.tmp"
+_NUMBERS = itertools.count()
 _REMEDIES = {
     errno.ENOSPC: "Free some space on that disk.",
     errno.EDQUOT: "Raise the quota of the service's user, or free some space.",
@@ -28,13 +30,32 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self._root = os.path.abspath(folder)  # noqa: PTH100 - strings: a pathlib join costs as much as a system call
-        self._temporary = f".embargo-{os.getpid()}.tmp"
+        # Two of these may stand side by side in one process while settings change: each has a name of its own.
+        self._temporary = f".embargo-{os.getpid()}-{next(_NUMBERS)}.tmp"
         try:
             os.makedirs(self._root, 0o755, exist_ok=True)  # noqa: PTH103 - as above
-            for stale in Path(self._root).rglob(_STALE):
-                stale.unlink(missing_ok=True)
         except OSError as error:
             raise _refused(self._root, error) from error
+
+    def sweep(self) -> None:
+        """Takes away what a process that was killed left half written. For the folder's one writer alone."""
+        try:
+            for stale in Path(self._root).rglob(_STALE):
+                if not stale.name.startswith(f".embargo-{os.getpid()}-"):
+                    stale.unlink(missing_ok=True)
+        except OSError as error:
+            raise _refused(self._root, error) from error
+
+    def has(self, path: str) -> bool:
+        """Whether there is a file at `path`."""
+        return os.path.isfile(self._file(path))  # noqa: PTH113 - as above
+
+    def mentions(self, path: str, mark: bytes) -> bool:
+        """Whether the file at `path` holds `mark`; a folder, or one that is gone, does not."""
+        try:
+            return mark in Path(self._file(path)).read_bytes()
+        except OSError:
+            return False
 
     def put(self, path: str, data: bytes, *, new: bool = False) -> bool:
         """Makes the file at `path` (relative, ``/`` between folders) hold `data`; False, and untouched, if it does already.

@@ -199,8 +199,8 @@ def _same_source(standing: Standing, brief: Brief) -> None:
     if standing.origin != brief.origin and Path(standing.origin).exists():
         raise FileRefused(
             file=brief.origin,
-            problem=f"The id '{brief.id}' belongs to the record in {standing.origin}.",
-            remedy="Give this file another `id:`.",
+            problem="Its id belongs to the record of another file.",
+            remedy="Give this file another `id:`; `embargo queue --all --json` names the other file.",
         )
 
 

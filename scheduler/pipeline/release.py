@@ -16,6 +16,7 @@ WINDOW = timedelta(hours=48)
 """The feed carries everything released within this time: no release is cut off because many lifted together."""
 
 _WARMED = 10_000
+_OURS = b'<meta name="generator" content="Embargo">'
 _SHOWN = ("released", "corrected", "retracted")
 
 
@@ -34,7 +35,17 @@ class Projection:
         self._known: dict[records.Version, Release] = {}
         self._owed: dict[str, None] = {}
         self._stale = False
+        self._retired = False
         self._seen = 0
+
+    def retire(self) -> None:
+        """Ends this projection's writing, a rebuild under way included: another one takes the site over."""
+        with self._lock:
+            self._retired = True
+
+    def is_whole(self) -> bool:
+        """Whether the site folder still holds what is always there; somebody may have deleted it."""
+        return self._site.has("index.html") and self._site.has("style.css")
 
     def warm(self, *, until: datetime, at_most: int) -> bool:
         """Renders, in memory alone, some of what lifts until then, so that the lift only asks which of it may be shown.
@@ -121,6 +132,9 @@ class Projection:
             self._seen = trail.head(db)
         refusals: list[SiteRefused] = []
         with self._lock:
+            if self._retired:
+                return
+            self._site.sweep()
             self._stale = True
             try:
                 self.refresh([], now=now)
@@ -129,21 +143,30 @@ class Projection:
         for record_id in records.released_ids(self._store):
             # One at a time, so that a lift never waits for more than one page.
             with self._lock:
+                if self._retired:
+                    return
                 for release in records.releases(self._store, [record_id]):
                     if unwritten := self._put({release.address: self._renderer.page(release)}):
                         refusals += unwritten
                         self._owed[record_id] = None
+        refusals += self._clear()
+        if refusals:
+            raise refusals[0]
+
+    def _clear(self) -> list[SiteRefused]:
+        """Takes pages away that belong to no released record."""
         # Listed before the table is asked: what lifts in between is then in the table's answer, and stays.
         written = self._site.listed("releases")
         pages = {Release.address_of(record_id) for record_id in records.released_ids(self._store)}
+        refusals = []
         for path in written:
-            if path not in pages:
+            # Only what we wrote: a folder of the site may hold files of the operator's own.
+            if path not in pages and self._site.mentions(path, _OURS):
                 try:
                     self._site.remove(path)
                 except SiteRefused as refusal:
                     refusals.append(refusal)
-        if refusals:
-            raise refusals[0]
+        return refusals
 
 
 def _version(release: Release) -> records.Version:

@@ -21,6 +21,9 @@ from scheduler.store import open_store, records
 FEEDS = ("index.html", "rss.xml", "atom.xml", "feed.json")
 
 
+OUR_PAGE = b'<!doctype html><meta name="generator" content="Embargo"><title>A page of ours</title>'
+
+
 def shown_by(office, folder="public", items=50) -> Projection:
     return Projection(
         store=office.store, site=Site(office.folder / folder), renderer=office.parts.renderer, items=items
@@ -218,7 +221,7 @@ def test_a_rebuild_that_meets_obstacles_does_the_rest(office):
     for obstacle in obstacles:
         (obstacle / "folder").mkdir(parents=True)
     leftover = office.folder / "public/releases/unknown.html"
-    leftover.write_text("unknown")
+    leftover.write_bytes(OUR_PAGE)
     (office.folder / "public/releases/a-folder").mkdir()
     with pytest.raises(SiteRefused):
         projection.rebuild(now=office.clock())
@@ -253,11 +256,22 @@ def test_a_page_of_no_record_is_removed(office):
     """A page that belongs to no released record is taken away at the start, and nothing outside the pages is touched."""
     projection = shown_by(office)
     release(office, projection, "a")
-    (office.folder / "public/releases/leak.html").write_text("leak")
+    (office.folder / "public/releases/leak.html").write_bytes(OUR_PAGE)
+    (office.folder / "public/releases/report.pdf").write_text("theirs")
     (office.folder / "public/theirs.html").write_text("theirs")
     projection.rebuild(now=office.clock())
     assert "releases/leak.html" not in files(office)
-    assert {"releases/a.html", "theirs.html"} <= files(office).keys()
+    assert {"releases/a.html", "releases/report.pdf", "theirs.html"} <= files(office).keys()
+
+
+def test_a_retired_projection_writes_no_page_any_more(office):
+    """When settings change, the site as it was is written no further by what still runs on the old ones."""
+    projection = shown_by(office)
+    release(office, projection, "a")
+    (office.folder / "public/releases/a.html").unlink()
+    projection.retire()
+    projection.rebuild(now=office.clock())
+    assert "releases/a.html" not in files(office)
 
 
 def at(office, **ahead) -> str:

@@ -84,7 +84,16 @@ def test_every_setting_stands_in_the_sample_configuration():
 
 def test_templates_and_examples_travel_with_the_package():
     """Templates, examples and the sample configuration travel with the package."""
-    for name in ("rss.xml", "atom.xml", "feed.json", "release.html", "index.html", "mail.txt", "mail.html", "style.css"):
+    for name in (
+        "rss.xml",
+        "atom.xml",
+        "feed.json",
+        "release.html",
+        "index.html",
+        "mail.txt",
+        "mail.html",
+        "style.css",
+    ):
         assert (shipped("templates") / name).is_file()
     assert (shipped("examples") / "background-call.txt").is_file()
     assert shipped("config.yaml").is_file()

@@ -88,7 +88,7 @@ def test_what_a_killed_run_left_is_swept(tmp_path):
     (tmp_path / "releases").mkdir()
     for name in (".embargo-1.tmp", "releases/.embargo-22.tmp", "releases/a.html", ".htaccess"):
         (tmp_path / name).write_bytes(b"x")
-    Site(tmp_path)
+    Site(tmp_path).sweep()
     assert names(tmp_path) == [".htaccess", "releases/a.html"]
 
 
