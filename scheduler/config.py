@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from scheduler import embargo
-from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused
+from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused, RenderRefused
 from scheduler.intake.fields import load, problems, refusal
 from scheduler.outlets import mail
-from scheduler.record import Overdue, PastOnArrival
+from scheduler.record import Overdue, PastOnArrival, Purpose
+from scheduler.render.mail import message_id
 
 PASSWORD_VARIABLE = "EMBARGO_MAIL_PASSWORD"  # noqa: S105 - the variable's name, not a password
 _LIMIT = 1_000_000
@@ -207,7 +208,16 @@ def parse(data: bytes, *, path: Path) -> Config:
     return config
 
 
-_Found = list[tuple[tuple[str, ...], str]]
+_Found = list[tuple[tuple[str | int, ...], str]]
+
+
+def _is_mailbox(text: str) -> bool:
+    """Whether a mail can be addressed so: what the mail itself asks, asked of one to nobody."""
+    try:
+        message_id(uuid="", revision=0, purpose=Purpose.RELEASE, recipient=text, domain="localhost")
+    except RenderRefused:
+        return False
+    return True
 
 
 def _judged(config: Config, base: Path) -> tuple[str | None, _Found]:
@@ -217,6 +227,13 @@ def _judged(config: Config, base: Path) -> tuple[str | None, _Found]:
     if config.templates is not None and not (base / config.templates).is_dir():
         found.append((("templates",), "`templates` is no folder. Create it, or delete the line."))
     if config.mail is not None:
+        for name, part in config.mail.lists.items():
+            for number, recipient in enumerate(part.recipients):
+                if not _is_mailbox(recipient):
+                    place = ("mail", "lists", name, "recipients", number)
+                    found.append((place, f"a recipient of the list `{name}` is no address. Write name@example.org."))
+        if not _is_mailbox(config.mail.sender):
+            found.append((("mail", "from"), "`from` is no address. Write Press Office <press@example.org>."))
         try:
             password = _password(config.mail, base)
             mail.transport(config.mail.transport, base=base, password=password)

@@ -47,7 +47,21 @@ ConfigFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For a machine: one JSON document.")]
 RecordId = Annotated[str, typer.Argument(metavar="ID", help="The record's id.")]
-Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; it goes on the trail.", prompt="Reason")]
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise typer.BadParameter("say why")
+    return reason.strip()
+
+
+Reason = Annotated[
+    str, typer.Option("--reason", "-r", help="Why; it goes on the trail.", prompt="Reason", callback=_said)
+]
+PublicReason = Annotated[
+    str,
+    typer.Option("--reason", "-r", help="Why; readers see it in place of the text.", prompt="Reason", callback=_said),
+]
 MayReason = Annotated[str | None, typer.Option("--reason", "-r", help="Why; it goes on the trail.")]
 Actor = Annotated[
     str | None,

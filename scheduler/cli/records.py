@@ -18,6 +18,7 @@ from scheduler.cli.app import (
     AsJson,
     ConfigFile,
     MayReason,
+    PublicReason,
     Reason,
     RecordId,
     acted_on,
@@ -297,7 +298,7 @@ def correct(
 
 
 @app.command()
-def retract(record_id: RecordId, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+def retract(record_id: RecordId, reason: PublicReason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Take a released record back: readers see the reason in its place, and its lists are told."""
     with office(file) as (parts, store, now):
         moves.retract(

@@ -23,8 +23,13 @@ def init(
     target = folder / "config.yaml"
     if target.exists():
         raise ConfigRefused([f"{target} is there already; it is left as it is."])
-    (folder / "records").mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.copyfile(shipped("config.yaml"), target)
+    try:
+        (folder / "records").mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(shipped("config.yaml"), target)
+    except OSError as error:
+        raise ConfigRefused(
+            [f"{target} can't be written: {error.strerror}. Name a folder you can write to."]
+        ) from error
     say.put(f"[green]Wrote[/] {say.plain(str(target))}. Next: edit it, `embargo check`, `embargo run`.")
 
 

@@ -317,6 +317,49 @@ def test_the_overdue_policy_hold_asks_a_person(house):
     eventually(lambda: b"releases/late.html" in house.site("rss.xml"), "the release")
 
 
+def test_a_held_file_that_becomes_too_large_holds_the_record(house):
+    """A held record whose file is replaced by one that can't be taken goes to attention; its old text is not released."""
+    house.start()
+    held = house.record("figures", embargo=LATER, title="Old figures")
+    eventually(lambda: state(house, "figures") == "held", "it to be held")
+    held.write_text("x" * 5_100_000)
+    eventually(lambda: state(house, "figures") == "attention", "the refusal to hold it")
+
+
+def test_folders_that_are_deleted_while_it_runs(house):
+    """A site folder that is deleted is written anew, and a records folder that is deleted and made again is watched again."""
+    house.start()
+    house.record("one", embargo="none", title="One")
+    eventually(lambda: house.site("releases/one.html"), "the page")
+    (house.folder / "public").rename(house.folder / "public.old")
+    eventually(
+        lambda: house.site("releases/one.html") and house.site("style.css") and house.site("rss.xml"), "the site"
+    )
+    (house.folder / "records").rename(house.folder / "records.old")
+    (house.folder / "records").mkdir()
+    house.record("two", embargo="none", title="Two")
+    eventually(lambda: house.site("releases/two.html"), "the page of a record in the new folder")
+
+
+def test_settings_edited_twice_in_a_row_leave_each_page_its_own_text(house):
+    """Settings that are edited again while the site is still being written leave every page with its own text."""
+    for number in range(120):
+        house.record(f"p{number}", embargo="none", title=f"Title {number}.")
+    house.start()
+    eventually(
+        lambda: rows(house, "SELECT count(*) FROM records WHERE state = 'released'")[0][0] == 120, "all", patience=60
+    )
+    good = house.config.read_text()
+    for name in ("First Office", "Second Office"):
+        house.config.write_text(good.replace("Test Press Office, url", f"{name}, url"))
+        eventually(lambda name=name: name.encode() in house.site("rss.xml"), "the new name in the feed")
+    eventually(
+        lambda: all(b"Second Office" in house.site(f"releases/p{number}.html") for number in range(120)), "all pages"
+    )
+    assert all(f"<h1>Title {number}.</h1>".encode() in house.site(f"releases/p{number}.html") for number in range(120))
+    assert "site_refused" not in house.log
+
+
 def test_the_demo_tells_the_whole_story(tmp_path):
     """`embargo demo` shows check, queue, lift, feed, mail and trail, and says where to look."""
     told = subprocess.run(
