@@ -151,12 +151,13 @@ def accept(
     Raises :class:`MoveRefused` where others move the record faster than this can be decided.
     """
     for _ in range(_TRIES):
-        standing = records.find(store, brief.id)
+        standing = records.find(store, brief.id) or _renamed(store, brief)
         try:
             outcome = _accept(store, standing, brief, policy=policy, rehearse=rehearse, now=now, actor=actor)
         except moves.Raced:
             continue
-        return outcome, records.get(store, brief.id)
+        known = standing.id if standing is not None and outcome is Outcome.UNCHANGED else brief.id
+        return outcome, records.get(store, known)
     raise MoveRefused(
         brief.id, "it is being changed by others this very moment, so the file was not taken in. Try again."
     )
@@ -192,6 +193,15 @@ def _accept(
     verdict, keep = _decided_by_command(standing, draft.verdict)
     moves.amend(store, replace(draft, verdict=verdict), standing=standing, keep_lift=keep, now=now, actor=actor)
     return Outcome.AMENDED
+
+
+def _renamed(store: Store, brief: Brief) -> Standing | None:
+    """The record of the same bytes whose file is gone: this is that file under another name, not the text a second time."""
+    for standing in records.of_digest(store, brief.digest):
+        same = standing.origin == brief.origin or not Path(standing.origin).exists()
+        if same and standing.accepted_digest == brief.digest:
+            return standing
+    return None
 
 
 def _same_source(standing: Standing, brief: Brief) -> None:

@@ -94,6 +94,12 @@ def of_origin(store: Store, origin: str) -> list[Standing]:
         return [_standing(row) for row in db.execute(_standings().where(records.c.origin == origin)).mappings()]
 
 
+def of_digest(store: Store, digest: str) -> list[Standing]:
+    """The records whose file had these bytes when it was last read."""
+    with store.read() as db:
+        return [_standing(row) for row in db.execute(_standings().where(records.c.digest == digest)).mappings()]
+
+
 def listed(store: Store, *, states: Iterable[State] | None = None) -> list[Standing]:
     """Records in these states (all, if not given): attention first, then by lift, soonest first; open-ended ones last."""
     query = _standings().order_by(

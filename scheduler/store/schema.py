@@ -113,6 +113,7 @@ Index(
     postgresql_where=records.c.state == State.HELD,
 )
 Index("records_by_origin", records.c.origin)
+Index("records_by_digest", records.c.digest)
 Index(
     "records_by_release",
     records.c.released_at,

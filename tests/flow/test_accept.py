@@ -142,6 +142,18 @@ def test_an_id_belongs_to_one_file(office):
     assert office.get().title == "A title"
 
 
+def test_a_renamed_file_without_an_id_is_not_released_twice(office):
+    """A file that was renamed and states no id is still the same record: its text is not released a second time."""
+    office.record()
+    (office.folder / "records/one.md").rename(office.folder / "records/renamed.md")
+    for _ in range(2):  # a service that starts again reads it again
+        outcome, standing = office.take(office.folder / "records/renamed.md")
+        assert outcome is Outcome.UNCHANGED
+        assert standing.id == "one"
+        assert standing.origin.endswith("renamed.md")
+    assert [each.id for each in records.listed(office.store)] == ["one"]
+
+
 def test_a_renamed_file_keeps_its_record(office):
     """A file that was renamed keeps its record when it states its id."""
     text = f"---\ntitle: A title\nid: stays\nembargo: {LIFT}\n---\nA body.\n"
