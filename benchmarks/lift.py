@@ -123,7 +123,7 @@ def lifted(folder: Path, due: int, held: int) -> tuple[float, float, float]:
             each.id for each in moves.release_due(store, now=clock.system(), actor="bench", default_lists=("press",))
         ]
         marks.append(time.time())
-        projection.refresh(ids, now=clock.system())
+        projection.refresh(ids, now=clock.system(), new=True)
         marks.append(time.time())
         assert len(ids) == due
         done.set()

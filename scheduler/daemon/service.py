@@ -115,7 +115,7 @@ class Service:
             )
             if not lifted:
                 return
-            self._show(lambda: self._projection.refresh([each.id for each in lifted], now=self._clock()))
+            self._show(lambda: self._projection.refresh([each.id for each in lifted], now=self._clock(), new=True))
         for each in lifted:
             late = (each.released_at - each.lift_at) / timedelta(milliseconds=1)
             tell = alarm if late > 1000 else say

@@ -25,8 +25,11 @@ _NO_SPEAKER = re.compile(
     r"\b(?:EMBARGO(?:ED)?|RELEASE|CONTACTS?|NOTES?|DATE|TIME|SUBJECT|TITLE|SOURCE|TEL|PHONE|E-?MAIL|WEBSITE|FAX|UNTIL|RE|FOLLOWING)\b|\d\d"
 )
 _MONTHS = "January February March April May June July August September October November December".split()
+_MONTH = "|".join(_MONTHS)
 _DATE = re.compile(
-    rf"(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day,?\s+)?(?P<month>{'|'.join(_MONTHS)})\s+(?P<day>\d{{1,2}}),?\s+(?P<year>\d{{4}})"
+    rf"(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day,?\s+)?"
+    rf"(?:(?P<month>{_MONTH})\s+(?P<day>\d{{1,2}})|(?P<day_first>\d{{1,2}})(?:st|nd|rd|th)?\s+(?P<month_last>{_MONTH}))"
+    rf",?\s+(?P<year>\d{{4}})"
 )
 _TEMPERATURE = re.compile(r"[-−]?\d{1,3}(?:\.\d)?\s*°?\s*[FC]")
 _CUT = re.compile(r"\s*(?:\.{3}|…)$")
@@ -178,7 +181,8 @@ def _dated(line: str) -> date | None:
     if not (match := _DATE.fullmatch(line)):
         return None
     try:
-        return date(int(match["year"]), _MONTHS.index(match["month"]) + 1, int(match["day"]))
+        month = _MONTHS.index(match["month"] or match["month_last"]) + 1
+        return date(int(match["year"]), month, int(match["day"] or match["day_first"]))
     except ValueError:
         return None
 

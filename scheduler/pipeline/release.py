@@ -63,9 +63,10 @@ class Projection:
                 self._known[_version(release)] = release
         return len(missing) > at_most
 
-    def refresh(self, changed: Sequence[str], *, now: datetime) -> None:
+    def refresh(self, changed: Sequence[str], *, now: datetime, new: bool = False) -> None:
         """Brings the pages of these records up to date, then front page and feeds.
 
+        `new` says that they have just been released: nothing has to be compared with what stands there.
         A file that can't be written keeps no other from it: all are tried before the first refusal is raised.
         """
         with self._lock:
@@ -78,16 +79,16 @@ class Projection:
                 version: found for version in versions if (found := loaded.get(version) or self._known.get(version))
             }
             carried = [self._known[version] for version in versions if version in self._known]
-            refusals = self._pages({release.id: release for release in carried})
+            refusals = self._pages({release.id: release for release in carried}, new=new)
             documents = self._renderer.documents(carried)
             if self._stale:
                 documents = self._renderer.fixed() | documents
-            unwritten = self._put(documents, new=bool(changed) and not self._stale)
+            unwritten = self._put(documents, new=new and not self._stale)
             self._stale = bool(unwritten)
         if refusals := refusals + unwritten:
             raise refusals[0]
 
-    def _pages(self, carried: dict[str, Release]) -> list[SiteRefused]:
+    def _pages(self, carried: dict[str, Release], *, new: bool) -> list[SiteRefused]:
         owed, self._owed = self._owed, {}
         absent = [record_id for record_id in owed if record_id not in carried]
         refusals = []
@@ -95,7 +96,7 @@ class Projection:
             *(carried[record_id] for record_id in owed if record_id in carried),
             *records.releases(self._store, absent),
         ]:
-            if unwritten := self._put({release.address: self._renderer.page(release)}):
+            if unwritten := self._put({release.address: self._renderer.page(release)}, new=new):
                 refusals += unwritten
                 self._owed[release.id] = None
         return refusals

@@ -25,15 +25,25 @@ _ABSOLUTE = re.compile(r"(?i)(?:https?://|mailto:).")
 _FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+def _without_comments(body: str) -> str:
+    """`body` without ``<!-- … -->``. One that is never closed stays, for then it is no comment."""
+    kept, at = [], 0
+    while (start := body.find("<!--", at)) >= 0 and (end := body.find("-->", start + 4)) >= 0:
+        kept.append(body[at:start])
+        at = end + 3
+    return "".join([*kept, body[at:]])
+
+
 def content(brief: Brief) -> Content:
     """The brief's body as a page, a mail and a feed show it.
 
-    The highest heading is an ``h2``, since the title is the page's ``h1``. Raw HTML is shown as it was typed. An image becomes
+    The highest heading is an ``h2``, since the title is the page's ``h1``. Raw HTML is shown as it was typed, except
+    comments: they are notes of the desk. An image becomes
     a link to it, and a link that is not ``http``, ``https`` or ``mailto`` its mere words: a relative one would lead elsewhere in
     a feed.
     Aligned cells have class ``right`` or ``center``.
     """
-    tokens = list(_shown(_MARKDOWN.parse(brief.body)))
+    tokens = list(_shown(_MARKDOWN.parse(_without_comments(brief.body))))
     html = nh3.clean(
         _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}),
         tags=_TAGS,

@@ -207,3 +207,11 @@ def test_escaped_text_is_shown_to_the_letter(pieces):
         "".join(child.content or "\n" for child in token.children or []) for token in tokens if token.type == "inline"
     ]
     assert "\n".join(shown) == "\n".join(line for line in lines if line)
+
+
+def test_a_banner_that_writes_the_day_first_is_a_bound_too():
+    """A page's banner bounds the document's date whichever way it writes the day."""
+    from scheduler.intake.transcript import _dated
+
+    assert _dated("Wednesday, 3 July 2024") == _dated("Wednesday, July 3, 2024") == _dated("3rd July 2024")
+    assert _dated("31 June 2024") is None

@@ -127,3 +127,11 @@ def test_any_text_gives_markup_of_known_tags(body):
     assert tags <= TAGS
     names = {name for node in tree.iter() for name in node.attrib}
     assert names <= {"href", "title", "start", "class"}
+
+
+def test_a_comment_is_a_note_of_the_desk():
+    """A comment in the text is shown nowhere; one that is never closed is text."""
+    made = shown("<!-- ask Ann -->The rate fell.\n\nIt <!-- a\n\nb -->rose. <!-- open")
+    assert "Ann" not in made.html + made.text + made.summary
+    assert "It rose." in made.text
+    assert "open" in made.text
