@@ -156,7 +156,7 @@ class Service:
                 self._lifter.arm()
                 self._tend_children()
                 if not self._rebuilding.locked() and not self._projection.is_whole():
-                    alarm("site_incomplete", folder=self._parts.config.site.folder)
+                    self._repeated("site_incomplete", folder=self._parts.config.site.folder)
                     self._start(self._rebuild, self._projection)
                 if self._reload.is_set() or _signature(self._file) != self._stat:
                     self._reload.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
 from scheduler import embargo
 from scheduler.embargo import Kind, Lift, Reading
@@ -83,8 +82,3 @@ def amend(
         actor=actor,
     )
     return reading.lift
-
-
-def file_is_there(origin: str) -> bool:
-    """Whether a record's file still stands where it came from."""
-    return Path(origin).exists()

@@ -17,7 +17,7 @@ WINDOW = timedelta(hours=48)
 
 _WARMED = 10_000
 _OURS = b'<meta name="generator" content="Embargo">'
-_SHOWN = ("released", "corrected", "retracted")
+_AFTER_RELEASE = ("corrected", "retracted")
 
 
 class Projection:
@@ -34,6 +34,7 @@ class Projection:
         self._lock = threading.RLock()
         self._known: dict[records.Version, Release] = {}
         self._owed: dict[str, None] = {}
+        self._lifted: set[str] = set()
         self._stale = False
         self._retired = False
         self._seen = 0
@@ -71,6 +72,8 @@ class Projection:
         """
         with self._lock:
             self._owed |= dict.fromkeys(changed)
+            if new:
+                self._lifted.update(changed)
             versions = records.shown(self._store, since=now - WINDOW, at_least=self._items)
             missing = [version[0] for version in versions if version not in self._known]
             loaded = {_version(release): release for release in records.releases(self._store, missing)}
@@ -116,12 +119,16 @@ class Projection:
             return trail.head(db) != self._seen or bool(self._owed) or self._stale
 
     def follow(self, *, now: datetime) -> None:
-        """Shows what has been decided since the last call."""
+        """Shows what has been decided since the last call; what a lift of our own has shown already is not rendered again."""
         with self._store.read() as db:
             head = trail.head(db)
-            changed = trail.touched(db, after=self._seen, events=_SHOWN)
-        if changed or self._owed or self._stale:
-            self.refresh(changed, now=now)
+            changed = trail.touched(db, after=self._seen, events=_AFTER_RELEASE)
+            released = trail.touched(db, after=self._seen, events=("released",))
+        with self._lock:
+            changed += [record_id for record_id in released if record_id not in self._lifted]
+            self._lifted.difference_update(released)
+            if changed or self._owed or self._stale:
+                self.refresh(changed, now=now)
         self._seen = head
 
     def rebuild(self, *, now: datetime) -> None:

@@ -88,12 +88,6 @@ def get(store: Store, record_id: str) -> Standing:
     return standing
 
 
-def of_origin(store: Store, origin: str) -> list[Standing]:
-    """The records that came from this file."""
-    with store.read() as db:
-        return [_standing(row) for row in db.execute(_standings().where(records.c.origin == origin)).mappings()]
-
-
 def of_digest(store: Store, digest: str) -> list[Standing]:
     """The records whose file had these bytes when it was last read."""
     with store.read() as db:

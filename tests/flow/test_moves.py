@@ -11,7 +11,6 @@ from conftest import NOW, Office, words
 
 from scheduler.embargo import Kind
 from scheduler.errors import MoveRefused, NotFound
-from scheduler.pipeline import decide
 from scheduler.record import Purpose, State
 from scheduler.store import ledger, moves, open_store, records, trail
 
@@ -415,14 +414,6 @@ def test_the_trail_tells_every_move(office):
         assert trail.head(db) == 7
         assert trail.touched(db, after=3, events=["released", "retracted", "withdrawn"]) == ["two", "one"]
     assert office.trail()[0].at == NOW
-
-
-def test_a_file_is_known_to_be_there_or_gone(office):
-    """The record knows where its file stands, and whether it still does."""
-    standing = office.record()
-    assert decide.file_is_there(standing.origin)
-    assert records.of_origin(office.store, standing.origin) == [standing]
-    assert not decide.file_is_there(f"{standing.origin}.gone")
 
 
 def test_the_queue_is_in_order(office):

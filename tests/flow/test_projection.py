@@ -264,6 +264,21 @@ def test_a_page_of_no_record_is_removed(office):
     assert {"releases/a.html", "releases/report.pdf", "theirs.html"} <= files(office).keys()
 
 
+def test_what_a_lift_has_shown_is_not_written_again(office):
+    """The heartbeat after a lift renders nothing again that the lift has shown, and shows a correction of it all the same."""
+    projection = shown_by(office)
+    projection.rebuild(now=office.clock())
+    office.record("a", embargo="none", title="Title of a")
+    projection.refresh([each.id for each in office.lift()], now=office.clock(), new=True)
+    (office.folder / "public/releases/a.html").unlink()
+    projection.follow(now=office.clock())
+    assert "releases/a.html" not in files(office)
+    assert not projection.has_news()
+    office.record("a", embargo="none", title="Corrected title of a")
+    projection.follow(now=office.clock())
+    assert b"Corrected title of a" in files(office)["releases/a.html"]
+
+
 def test_a_retired_projection_writes_no_page_any_more(office):
     """When settings change, the site as it was is written no further by what still runs on the old ones."""
     projection = shown_by(office)
