@@ -123,6 +123,8 @@ def test_a_record_dropped_into_the_folder_lifts_on_the_instant(house):
     assert all(
         datetime.strptime(mail["Date"], "%a, %d %b %Y %H:%M:%S %z") <= datetime.now(UTC) for mail in mails(house)
     )
+    # The other feeds are written after RSS, JSON Feed the last of them.
+    eventually(lambda: CANARY.encode() in house.site("feed.json"), "the other feeds")
     [released] = [row for row in trail(house) if row["event"] == "released"]
     assert datetime.fromisoformat(released["at"]) >= lift_at
     for name in ("rss.xml", "atom.xml"):
@@ -233,7 +235,9 @@ def test_a_command_takes_effect_in_the_running_service(house):
     eventually(lambda: b"The new text." in house.site("releases/first.html"), "the correction")
     assert b"A figure was wrong." in house.site("releases/first.html")
     assert house.run("retract", "first", "--reason", "Not ours to say.").returncode == 0
-    eventually(lambda: b"Not ours to say." in house.site("releases/first.html"), "the retraction")
+    # Feeds are written after the pages.
+    eventually(lambda: b"Not ours to say." in house.site("rss.xml"), "the retraction")
+    assert b"Not ours to say." in house.site("releases/first.html")
     assert b"The new text." not in house.site("releases/first.html") + house.site("rss.xml")
     assert house.run("withdraw", "second", "--reason", "not needed").returncode == 0
     assert state(house, "second") == "withdrawn"
