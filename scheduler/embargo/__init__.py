@@ -10,13 +10,32 @@ from __future__ import annotations
 from datetime import datetime
 
 from scheduler.embargo.answer import Kind, Lift, Place, Reading, Statement
+from scheduler.embargo.languages import every
 from scheduler.embargo.metadata import stated
 from scheduler.embargo.text import read
 from scheduler.embargo.zones import local, tz_version, zone
 
-__all__ = ["Kind", "Lift", "Place", "Reading", "Statement", "lift_in", "local", "read", "stated", "tz_version", "zone"]
+__all__ = [
+    "Kind",
+    "Lift",
+    "Place",
+    "Reading",
+    "Statement",
+    "languages",
+    "lift_in",
+    "local",
+    "read",
+    "stated",
+    "tz_version",
+    "zone",
+]
 
 
 def lift_in(key: str, at: datetime) -> Lift:
     """The lift at an aware instant, as clocks show it in `key`: an IANA key or an offset such as ``-05:00``."""
     return Lift(at=at, local=local(at, key).replace(tzinfo=None), zone=key)
+
+
+def languages() -> dict[str, str]:
+    """The names of the languages that are read, by code, English first."""
+    return {language.code: language.name for language in every()}

@@ -56,7 +56,7 @@ class Reading:
 
     ``lift`` is set for ``fixed`` alone. ``reason`` is one sentence for a person: why it is ambiguous, or how it was understood.
     ``candidates`` are the instants an ambiguous (or event) statement might mean, likeliest first. ``words`` are the deciding
-    statement's own; ``statements`` all that were found (empty for metadata).
+    statement's own, ``lang`` the code of the language it is in; ``statements`` all that were found (empty for metadata).
     """
 
     kind: Kind
@@ -65,3 +65,4 @@ class Reading:
     lift: Lift | None = None
     candidates: tuple[Lift, ...] = ()
     statements: tuple[Statement, ...] = ()
+    lang: str = ""

@@ -8,27 +8,30 @@ from itertools import pairwise
 
 from scheduler.embargo.answer import Kind, Lift
 from scheduler.embargo.days import Case, Context, days_of
+from scheduler.embargo.languages import abbreviations
 from scheduler.embargo.statements import Found
 from scheduler.embargo.tokens import About, Clock, Day, Event, Relative, Token, Twist, Until, Weekday, Where
-from scheduler.embargo.zones import ABBREVIATIONS, around, instants, offset_name, zone
+from scheduler.embargo.zones import around, instants, offset_name, zone
 
 _UNCLEAR = frozenset({"IST", "CST", "AST"})
 """Abbreviations that several parts of the world use, so that none can be presumed far from all of them."""
-
-NO_ZONE = "no zone is stated"
 
 _CLOCK24_ZONES = frozenset({"CET", "CEST", "MEZ", "MESZ", "EET", "EEST", "WET", "WEST", "MSK"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one statement comes to. ``fixed`` has one lift and no doubts; ``dayless``: it says no day at all."""
+    """What one statement comes to. ``fixed`` has one lift and no doubts.
+
+    ``dayless``: it says no day at all; ``zoneless``: no zone, so it is read in that of the newsroom.
+    """
 
     kind: Kind
     lifts: tuple[Lift, ...] = ()
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     dayless: bool = False
+    zoneless: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +71,7 @@ def resolve(found: Found, context: Context) -> Outcome:
         doubts=tuple(case.doubts),
         notes=tuple(case.notes),
         dayless=dayless,
+        zoneless=not any(part.zones for part in parts),
     )
 
 
@@ -156,8 +160,6 @@ def _lifts(case: Case, parts: list[_Part]) -> tuple[list[Lift], bool]:
 def _share_zones(case: Case, parts: list[_Part]) -> None:
     """A time without a zone has that of the time before it, or of the same time in other words right after it."""
     if not any(part.zones for part in parts):
-        if case.context.issued is None:
-            case.doubt(NO_ZONE)
         case.notes.append(f"read in {case.context.default_zone}")
     for previous, part in pairwise(parts):
         part.zones = part.zones or previous.zones
@@ -190,7 +192,7 @@ def _times(case: Case, part: _Part, halves: list[str] | None) -> tuple[tuple[int
 
 
 def _counts_to_24(case: Case, part: _Part) -> bool:
-    if case.found.foreign:
+    if case.found.language.clock == 24:
         return True
     if part.clock.digits < 2:
         return False
@@ -225,10 +227,7 @@ def _meanings(case: Case, place: Where, wall: datetime) -> dict[datetime, Lift]:
         return {at: Lift(at=at, local=wall, zone=name) for at in (wall.replace(tzinfo=timezone(away)).astimezone(UTC),)}
     options: list[tuple[str, timedelta | None]]
     if place.abbreviation:
-        options = [
-            (key, None if quarters is None else timedelta(minutes=15 * quarters))
-            for key, quarters in _entries(place.abbreviation, case.context.default_zone)
-        ]
+        options = list(_entries(place.abbreviation, case.context.default_zone))
     else:
         key = place.key or case.context.default_zone
         options = [(key, _season(zone(key), wall.year, place.season))]
@@ -262,8 +261,8 @@ def _named_so(name: str, wall: datetime, key: str) -> tuple[datetime, ...]:
     return instants(wall, where) if named else ()
 
 
-def _entries(name: str, default_zone: str) -> tuple[tuple[str, int | None], ...]:
-    meanings = ABBREVIATIONS[name]
+def _entries(name: str, default_zone: str) -> tuple[tuple[str, timedelta | None], ...]:
+    meanings = abbreviations()[name]
     region = default_zone.partition("/")[0]
     near = [entry for entry in meanings if entry[0] == default_zone] or [
         entry for entry in meanings if entry[0].startswith(region)

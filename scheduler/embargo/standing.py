@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 
-from scheduler.embargo.words import AFTERWARDS, EXAMPLES, LABELS, OTHERS, OURS, REPORTS
+from scheduler.embargo.languages import every
+from scheduler.embargo.languages.phrases import any_phrase
+from scheduler.embargo.openings import PARAGRAPH
 
-ADVERB = re.compile(rf"(?:(?<!\w)(?:{LABELS})\s+)+$".replace(" ", r"\s+"))
-"""The words straight before an opening that belong to it."""
-
-PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 STOP = re.compile(r"[.!?][\"')\]]*(?:\s|$)")
 
-_OTHERS, _EXAMPLES, _REPORTS, _AFTERWARDS, _OURS = (
-    re.compile(phrases.replace(" ", r"\s+")) for phrases in (OTHERS, EXAMPLES, REPORTS, AFTERWARDS, OURS)
+
+def _phrases(name: str) -> str:
+    return any_phrase(phrase for language in every() for phrase in getattr(language, name))
+
+
+_LABELS = re.compile(rf"(?:{_phrases('label')}\s+)+$")
+_OTHERS = re.compile(rf"{_phrases('others')}\s*$")
+_EXAMPLES, _REPORTS, _AFTERWARDS, _OURS = (
+    re.compile(_phrases(name)) for name in ("examples", "reports", "after", "ours")
 )
 _ABBREVIATED = re.compile(r"\b(?:[ap]\.?m|[a-z]|sen|mr|mrs|ms|dr|hon|rt|st|no|vs)\.$")
 _LABEL = re.compile(r"\s*(?::|until|till|\d|bis|fino|hasta|jusqu)")
@@ -40,7 +45,7 @@ def is_banner(raw: str, text: str, start: int, end: int) -> bool:
         return True
     line = text.rfind("\n", 0, start) + 1
     head = text[max(line, start - 80) : start]
-    adverb = ADVERB.search(head)
+    adverb = _LABELS.search(head)
     begin = start - (len(adverb.group()) if adverb else 0)
     head = head[: adverb.start()] if adverb else head
     if not re.search(r"[a-z]", _HOUR.sub("", head)):
@@ -59,7 +64,7 @@ def is_label(raw: str, text: str, start: int, end: int) -> bool:
     line = text.rfind("\n", 0, start) + 1
     stop = text.find("\n", end, end + 1000)
     rest = text[end : stop if stop >= 0 else end + 1000].strip(" *.!)]")
-    if re.search(r"\w", ADVERB.sub("", text[max(line, start - 80) : start])):
+    if re.search(r"\w", _LABELS.sub("", text[max(line, start - 80) : start])):
         return False
     return raw[start:end].isupper() or not rest or re.match(r":|(?:for|until|till)\b", rest) is not None
 

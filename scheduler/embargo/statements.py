@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
-from scheduler.embargo.lexer import TWIST, any_of, cut, group
-from scheduler.embargo.standing import (
-    ADVERB,
-    PARAGRAPH,
-    STOP,
-    is_banner,
-    is_label,
-    is_of_others,
-    is_ours,
-    sentence_before,
-)
-from scheduler.embargo.tokens import Clock, Day, Event, Relative, Token, Twist, Until, Weekday, Where
-from scheduler.embargo.words import LANGUAGES, NUMBERS
-
-MOST = 500
-"""A text that speaks of embargoes more often than this is left to a person."""
-
-_REACH = 320  # characters after an opening in which its statement may run on
-_BEFORE = 120  # characters before it in which a day may stand
-
-
-class Sort(StrEnum):
-    """What the opening words announce."""
-
-    EMBARGO = "embargo"
-    IMMEDIATE = "immediate"  # for immediate release, no embargo
-    LIFTED = "lifted"  # the embargo there was is lifted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """The words that open a statement: offsets in the text, and the borders that its neighbours set."""
-
-    sort: Sort
-    start: int
-    end: int
-    floor: int = 0
-    ceiling: int = 0
+from scheduler.embargo.languages import Language, every
+from scheduler.embargo.languages.phrases import any_phrase
+from scheduler.embargo.lexer import cut
+from scheduler.embargo.lexicon import Lexicon
+from scheduler.embargo.openings import PARAGRAPH, Opening, Sort, openings, unknown
+from scheduler.embargo.standing import STOP, is_banner, is_label, is_of_others, is_ours, sentence_before
+from scheduler.embargo.tokens import About, Clock, Day, Event, Relative, Token, Twist, Until, Weekday, Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +19,7 @@ class Found:
     """A statement: where its words stand, its tokens in order, and the days that stand right before it.
 
     ``murky``: figures among its words were not understood. ``ours``: it plainly speaks of this text, not of another one.
-    ``led``: a word such as "until" leads to its time. ``spoken``: it is said on a call. ``foreign``: it is not in English.
+    ``led``: a word such as "until" leads to its time. ``spoken``: it is said on a call.
     """
 
     sort: Sort
@@ -63,117 +31,68 @@ class Found:
     ours: bool = True
     led: bool = True
     spoken: bool = False
-    foreign: bool = False
+    language: Language = field(repr=False)
 
 
-def _phrases(name: str) -> str:
-    return "|".join(getattr(language, name) for language in LANGUAGES).replace(" ", r"\s{1,20}")
-
-
-_OPENING = re.compile(
-    rf"(?P<none>sin embargo\b(?!\s*:))|(?P<immediate>{_phrases('immediate')})|(?P<embargo>{_phrases('notice')})"
-)
-_FILLER = re.compile(rf"(?<![\w'])(?:{any_of(group('filler', 'until'))})(?![\w])")
 _CODE = re.compile(r"(?<![\w-])[a-z]+[-/ ]?\d+[-/]\d[\d-]*")
-_FIGURE = re.compile(rf"\d|\b(?:{NUMBERS})\b")
-_WORD = re.compile(r"[\w']+")
-_FOREIGN = re.compile(
-    r"\b(?:sperrfrist|frei|bis|ab|uhr|fino|prima|ore|alle|hasta|antes|las|jusqu|avant|heures?|midi|minuit)\b"
-)
-_JOINS = re.compile(r"\b(?:and|or|until|which|for)\b|;")
-_LEADS = re.compile(r"\s+(?:for\s+\w+\s+)?(?:until|till|before|hasta|bis|fino|jusqu)\b")
+_FIGURE = re.compile(rf"\d|{any_phrase(every()[0].numbers)}")
 _LIFTS = re.compile(r"\b(?:lift|end)s?\s+(?:the\s+|our\s+|this\s+)?$")
 _CONDITION = re.compile(r"\b(?:until|when|before|once|after|if|not|arms|trade|oil|weapons)\b[^.]{0,30}$")
 _DENIAL = re.compile(r"\bnot\s+$")
 _CALL = re.compile(r"\b(?:calls?|briefing|conversation|on\s+(?:deep\s+)?background|on\s+the\s+record)\b")
-_ORDER = re.compile(r"not|no\s|non|ne\s|do|hold|held|nicht")
-_LOOSE = re.compile(r"for\s+release|frei")
 _SENTENCE = re.compile(r"[.!?]\s+[A-Z][a-z]")
 _LABELS = re.compile(r"\s*[:\d]")
 _ASIDE = re.compile(r"\b(?:when|as)\b")
 _CAPITALS = re.compile(r"[\s,(]{0,3}([A-Z]{2,5})\b")
 _HANGS = re.compile(r"[\s,]*(?:on|after|before|in|the|of|following)\b")
 _ELSEWHERE = re.compile(r"[\s,]*in\s+[a-z]")
-_TURN = re.compile(rf"{TWIST}|^\W*or\b|\bapprox|\btbc\b")
+_TURN = re.compile(r"^\W*or\b")
 
 
-def find(raw: str, text: str) -> tuple[Found, ...] | None:
+def find(raw: str, text: str, only: Language | None = None) -> tuple[Found, ...] | None:
     """Every statement of a text (``text`` is ``raw`` folded) in order; ``None`` when they are too many for one document."""
-    openings = _openings(text)
-    if openings is None:
+    opened = openings(text, only)
+    if opened is None:
         return None
-    statements = (_statement(raw, text, opening) for opening in openings)
+    statements = (_statement(raw, text, opening) for opening in opened)
     return tuple(statement for statement in statements if statement is not None)
-
-
-def unknown(gap: str) -> list[str]:
-    """The words between two tokens that a statement can't do without explaining."""
-    return _WORD.findall(_FILLER.sub(" ", gap))
-
-
-def _openings(text: str) -> list[Opening] | None:
-    merged: list[Opening] = []
-    for count, match in enumerate(_OPENING.finditer(text)):
-        if count > 4 * MOST or len(merged) > MOST:
-            return None
-        start, end = match.span()
-        if match.lastgroup == "none" or text[max(0, start - 1) : start].isalnum():
-            continue
-        sort = Sort.EMBARGO
-        if match.lastgroup == "immediate":
-            sort = Sort.LIFTED if re.search(r"lift|aufgehoben", match.group()) else Sort.IMMEDIATE
-        last = merged[-1] if merged else None
-        if last and sort is last.sort is Sort.EMBARGO and start - last.end < 60:
-            gap = text[last.end : start]
-            if not unknown(gap) and not PARAGRAPH.search(gap):
-                merged[-1] = Opening(sort=sort, start=last.start, end=end)
-                continue
-        merged.append(Opening(sort=sort, start=start, end=end))
-    starts = [*(opening.start for opening in merged[1:]), len(text)]
-    ends = [0, *(opening.end for opening in merged)]
-    return [
-        Opening(
-            sort=one.sort,
-            start=one.start,
-            end=one.end,
-            floor=max(floor, one.start - _BEFORE),
-            ceiling=min(ceiling, one.end + _REACH),
-        )
-        for one, floor, ceiling in zip(merged, ends, starts, strict=False)
-    ]
 
 
 def _statement(raw: str, text: str, opening: Opening) -> Found | None:
     start, end = opening.start, opening.end
     lead = sentence_before(raw, text, start)
-    chain, murky = _chain(raw, text, opening)
+    tokens = cut(text, opening.end, opening.ceiling, opening.lexicon)
+    chain, murky = _chain(raw, text, opening, tokens)
     if opening.sort is not Sort.EMBARGO and not _is_announced(text, opening, chain):
         denied = _CONDITION if opening.sort is Sort.LIFTED else _DENIAL
-        return None if denied.search(lead) else Found(sort=opening.sort, start=start, end=end)
+        language = opening.lexicon.languages[0]
+        return None if denied.search(lead) else Found(sort=opening.sort, start=start, end=end, language=language)
     banner = is_banner(raw, text, start, end)
-    order = _ORDER.match(text, start) is not None
+    order = opening.form in {"order", "ban"} or text.startswith("nicht", start)
     foreign_to_it = not banner and (
-        _LOOSE.match(text, start) or (opening.sort is Sort.LIFTED and _CONDITION.search(lead))
+        opening.form == "loose" or (opening.sort is Sort.LIFTED and _CONDITION.search(lead))
     )
     if foreign_to_it or is_of_others(lead, text[end : end + 80], banner=banner):
         return None
     ours = banner or order or is_ours(lead, text[end : end + 40])
     labelled = banner and (not raw[start:end].islower() or _LABELS.match(raw, end) is not None)
-    led = labelled or order or _LIFTS.search(lead) is not None or _is_led(text, end, chain)
+    leads = _is_led(text, opening, chain)
+    led = labelled or order or _LIFTS.search(lead) is not None or leads
     if not any(isinstance(token, Clock | Day | Event | Weekday | Relative) for token in chain):
         chain = _clock_before(text, opening) if banner else []
         start = chain[0].start if chain else start
-        if not chain and not (banner and is_label(raw, text, start, end)) and not (ours and _LEADS.match(text, end)):
+        if not chain and not (banner and is_label(raw, text, start, end)) and not (ours and leads):
             return None
     elif not led and not {Day, Clock} <= {type(token) for token in chain}:
         return None
-    adverb = ADVERB.search(text, max(opening.floor, start - 40), start)
+    adverb = opening.lexicon.label.search(text, max(opening.floor, start - 40), start)
     start = adverb.start() if adverb else start
     while chain and isinstance(chain[-1], Until):
         chain.pop()
     last = max([end, *(token.end for token in chain)])
     tail = re.split(r"\n|[.!?](?:\s|$)", text[last : last + 80], maxsplit=1)[0]
-    if chain and _turns(raw[last : last + len(tail)], tail, chain):
+    turned = any(isinstance(token, Twist | About) and last <= token.start < last + len(tail) for token in tokens)
+    if chain and (turned or _turns(raw[last : last + len(tail)], tail, chain, opening.lexicon)):
         chain.append(Twist(start=last, end=last))
     return Found(
         sort=Sort.EMBARGO,
@@ -185,7 +104,7 @@ def _statement(raw: str, text: str, opening: Opening) -> Found | None:
         ours=ours,
         led=led,
         spoken=_CALL.search(lead) is not None,
-        foreign=_FOREIGN.search(text[start:last]) is not None,
+        language=opening.lexicon.languages[0],
     )
 
 
@@ -195,18 +114,19 @@ def _is_announced(text: str, opening: Opening, chain: list[Token]) -> bool:
     return opening.sort is Sort.LIFTED and time is not None and not STOP.search(text[opening.end : time.start])
 
 
-def _chain(raw: str, text: str, opening: Opening) -> tuple[list[Token], bool]:
+def _chain(raw: str, text: str, opening: Opening, tokens: list[Token]) -> tuple[list[Token], bool]:
     """The tokens that follow an opening without a break, and whether figures that were not understood stand among them."""
     chain: list[Token] = []
     last, murky = opening.end, False
-    for token in cut(text, opening.end, opening.ceiling):
+    words = opening.lexicon
+    for token in tokens:
         gap = text[last : token.start]
-        if _breaks(raw[last : token.start], gap, chain, token):
-            if _is_left_out(text[last : token.end], chain, token):
+        if _breaks(raw[last : token.start], gap, chain, token, words):
+            if _is_left_out(text[last : token.end], chain, token, words):
                 chain.append(Twist(start=last, end=last))
             break
         clocked = any(isinstance(link, Clock) for link in chain)
-        if chain and isinstance(chain[-1], Clock) and _strange(raw[last : token.start]):
+        if chain and isinstance(chain[-1], Clock) and _strange(raw[last : token.start], words):
             chain.append(Twist(start=last, end=last))
         if clocked and re.search(r"[/;\n]", gap):
             chain.append(Token(start=last, end=token.start))
@@ -216,7 +136,7 @@ def _chain(raw: str, text: str, opening: Opening) -> tuple[list[Token], bool]:
     return chain, murky
 
 
-def _is_left_out(rest: str, chain: list[Token], token: Token) -> bool:
+def _is_left_out(rest: str, chain: list[Token], token: Token, words: Lexicon) -> bool:
     """Whether a time without a day is parted from one that its own sentence or line still names."""
     if any(isinstance(link, Day | Weekday | Relative) for link in chain) or not isinstance(
         token, Day | Weekday | Relative
@@ -224,10 +144,10 @@ def _is_left_out(rest: str, chain: list[Token], token: Token) -> bool:
         return False
     gap, _, broken = rest[: token.start - token.end].partition("\n")
     # "8 p.m. Satuday,\n5 June": the line broke behind a word that was not understood.
-    return not STOP.search(gap) and ("\n" not in rest or (bool(unknown(gap)) and not unknown(broken)))
+    return not STOP.search(gap) and ("\n" not in rest or (bool(unknown(gap, words)) and not unknown(broken, words)))
 
 
-def _breaks(raw_gap: str, gap: str, chain: list[Token], token: Token) -> bool:
+def _breaks(raw_gap: str, gap: str, chain: list[Token], token: Token, words: Lexicon) -> bool:
     """Whether the words between two tokens part them."""
     clocked = any(isinstance(link, Clock) for link in chain)
     dated = any(isinstance(link, Day) for link in chain)
@@ -237,47 +157,47 @@ def _breaks(raw_gap: str, gap: str, chain: list[Token], token: Token) -> bool:
     parted = PARAGRAPH.search(gap) and (dated or isinstance(token, Clock) == clocked)
     if aside or parted or gap.count("\n") > 3 or (settled and STOP.search(gap)):
         return True
-    words = [word for word in unknown(gap) if not word.isdigit()]
+    strange = [word for word in unknown(gap, words) if not word.isdigit()]
     if all(isinstance(link, Until) for link in chain):
-        return len(words) > (8 if isinstance(token, Until) else 6) or _SENTENCE.search(raw_gap) is not None
+        return len(strange) > (8 if isinstance(token, Until) else 6) or _SENTENCE.search(raw_gap) is not None
     if settled and "\n" in gap:
-        return bool(words)
-    if settled and re.match(r"\s+[A-Z][a-z]", raw_gap) and not words:
+        return bool(strange)
+    if settled and re.match(r"\s+[A-Z][a-z]", raw_gap) and not strange:
         # "9 a.m. On Friday": the full stop is part of the time, the capital opens a sentence.
         return True
-    return len(words) > (3 if _JOINS.search(gap) and not dated else 1)
+    return len(strange) > (3 if words.joins.search(gap) and not dated else 1)
 
 
-def _strange(raw_gap: str) -> bool:
+def _strange(raw_gap: str, words: Lexicon) -> bool:
     """Whether what follows a clock time looks like the name of a zone that is not known."""
     found = _CAPITALS.match(raw_gap)
-    return found is not None and bool(unknown(found[1].lower()))
+    return found is not None and bool(unknown(found[1].lower(), words))
 
 
-def _turns(raw_tail: str, tail: str, chain: list[Token]) -> bool:
+def _turns(raw_tail: str, tail: str, chain: list[Token], words: Lexicon) -> bool:
     """Whether the words after the tokens, up to the end of the sentence or line, change what the tokens say."""
     kinds = {type(token) for token in chain}
     dayless = not kinds & {Day, Weekday, Relative}
     hangs = (dayless and _HANGS.match(tail)) or (Where not in kinds and _ELSEWHERE.match(tail))
-    strange = Where not in kinds and isinstance(chain[-1], Clock) and _strange(raw_tail)
+    strange = Where not in kinds and isinstance(chain[-1], Clock) and _strange(raw_tail, words)
     return bool(_TURN.search(tail) or (Clock in kinds and (hangs or strange)))
 
 
-def _is_led(text: str, end: int, chain: list[Token]) -> bool:
+def _is_led(text: str, opening: Opening, chain: list[Token]) -> bool:
     """Whether a word such as "until" follows closely; a mere "to" must follow at once."""
     until = next((token for token in chain if isinstance(token, Until)), None)
     if until is None:
         return False
-    return len(unknown(text[end : until.start])) <= (4 if until.end - until.start > 2 else 0)
+    return len(unknown(text[opening.end : until.start], opening.lexicon)) <= (4 if until.end - until.start > 2 else 0)
 
 
 def _days_before(text: str, opening: Opening) -> list[Token]:
     """The days that end right before an opening, with little but filler between."""
     days: list[Token] = []
     border = opening.start
-    for token in reversed(cut(text, opening.floor, opening.start)):
-        gap = ADVERB.sub("", text[token.end : border] + " ")
-        if len(unknown(gap)) > (0 if days else 3) or PARAGRAPH.search(gap):
+    for token in reversed(cut(text, opening.floor, opening.start, opening.lexicon)):
+        gap = opening.lexicon.label.sub("", text[token.end : border] + " ")
+        if len(unknown(gap, opening.lexicon)) > (0 if days else 3) or PARAGRAPH.search(gap):
             break
         if isinstance(token, Day | Weekday | Relative):
             days.insert(0, token)
@@ -290,6 +210,6 @@ def _days_before(text: str, opening: Opening) -> list[Token]:
 def _clock_before(text: str, opening: Opening) -> list[Token]:
     """What stands right before an opening on its line, if it is a clock time with its zone and day."""
     line = max(opening.floor, text.rfind("\n", 0, opening.start) + 1)
-    tokens = cut(text, line, opening.start)
+    tokens = cut(text, line, opening.start, opening.lexicon)
     timed = any(isinstance(token, Clock) for token in tokens)
-    return tokens if timed and not unknown(text[tokens[-1].end : opening.start]) else []
+    return tokens if timed and not unknown(text[tokens[-1].end : opening.start], opening.lexicon) else []

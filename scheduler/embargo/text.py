@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import time
 from typing import TYPE_CHECKING
 
 from scheduler.embargo.answer import Kind, Lift, Place, Reading, Statement
 from scheduler.embargo.days import NO_YEAR, Context
-from scheduler.embargo.lexer import fold
-from scheduler.embargo.resolve import NO_ZONE, Outcome, resolve
-from scheduler.embargo.statements import MOST, Found, Sort, find
+from scheduler.embargo.languages import fold, named
+from scheduler.embargo.openings import MOST, Sort
+from scheduler.embargo.resolve import Outcome, resolve
+from scheduler.embargo.statements import Found, find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,21 +26,33 @@ _CANDIDATES = 6
 
 
 def read(
-    text: str, *, default_zone: str, issued: date | None = None, seen: date | None = None, now: datetime | None = None
+    text: str,
+    *,
+    default_zone: str,
+    issued: date | None = None,
+    seen: date | None = None,
+    now: datetime | None = None,
+    lang: str | None = None,
 ) -> Reading:
     """What a text says about its own embargo. Never raises, takes linear time, and guesses nothing.
 
-    ``default_zone`` is the IANA zone of the newsroom. ``issued`` is the document's date, from which "tomorrow", a weekday and
-    a day without a year count; it also lets a time without a zone be read in ``default_zone``. Without it such a statement is
-    ambiguous, with candidates: of the years whose weekday fits, the latest not after ``seen`` (a day on or after the day of
-    issue), else the nearest to ``now``.
+    ``default_zone`` is the IANA zone of the newsroom, in which a time without a zone is read. ``issued`` is the document's date,
+    from which "tomorrow", a weekday and a day without a year count. Without it such a day is ambiguous, with candidates: of
+    the years whose weekday fits, the latest not after ``seen`` (a day on or after the day of issue), else the nearest to
+    ``now``. ``lang`` is the code of the text's language (``KeyError`` where there is no file for it); without it that is found.
     """
     folded = fold(text)
-    found = find(text, folded)
+    found = find(text, folded, None if lang is None else named(lang))
     if found is None:
         return Reading(kind=Kind.AMBIGUOUS, reason=f"The text speaks of embargoes more than {MOST} times.")
     context = Context(default_zone=default_zone, issued=issued, seen=seen, now=now, began=_began(folded))
     statements = _statements(text, found)
+    reading = _answer(found, statements, context)
+    spoken = (one.language.code for one, each in zip(found, statements, strict=True) if each.words == reading.words)
+    return replace(reading, lang=next(spoken, ""))
+
+
+def _answer(found: Sequence[Found], statements: tuple[Statement, ...], context: Context) -> Reading:
     free = [place for place, one in enumerate(found) if one.sort is not Sort.EMBARGO]
     embargoes = [(place, one) for place, one in enumerate(found) if one.sort is Sort.EMBARGO]
     outcomes = [(place, resolve(one, context)) for place, one in embargoes]
@@ -119,8 +133,8 @@ def _together(whole: Sequence[tuple[int, Outcome]], statements: tuple[Statement,
         reason = _sentence([f"it is embargoed until {lift}", agree, *notes])
         return Reading(kind=Kind.FIXED, words=words, reason=reason, lift=lift, statements=statements)
     doubts = list(dict.fromkeys(doubt for outcome in outcomes for doubt in outcome.doubts))
-    if {NO_YEAR, NO_ZONE} <= set(doubts):
-        doubts = ["no year and no zone are stated", *(doubt for doubt in doubts if doubt not in {NO_YEAR, NO_ZONE})]
+    if NO_YEAR in doubts and any(outcome.zoneless for outcome in outcomes):
+        doubts = ["no year and no zone are stated", *(doubt for doubt in doubts if doubt != NO_YEAR)]
     same = (
         len({outcome.kind for outcome in outcomes}) == 1
         and len({tuple(lift.at for lift in one.lifts) for one in outcomes}) == 1

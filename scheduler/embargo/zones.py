@@ -16,70 +16,8 @@ from zoneinfo import ZoneInfo
 
 from dateutil.tz import datetime_ambiguous, datetime_exists
 
-from scheduler.embargo.words import PLACES
+from scheduler.embargo.languages import abbreviations, every
 from scheduler.errors import EmbargoRefused
-
-ABBREVIATIONS: dict[str, tuple[tuple[str, int | None], ...]] = {
-    # name: (IANA key, quarters of an hour east of UTC; None = whatever is in force there), likeliest first
-    "ET": (("America/New_York", None),),
-    "EST": (("America/New_York", -20), ("Australia/Sydney", 40)),
-    "EDT": (("America/New_York", -16), ("Australia/Sydney", 44)),
-    "CT": (("America/Chicago", None),),
-    "CST": (("America/Chicago", -24), ("Asia/Shanghai", 32), ("Australia/Adelaide", 38)),
-    "CDT": (("America/Chicago", -20), ("Australia/Adelaide", 42)),
-    "MT": (("America/Denver", None),),
-    "MST": (("America/Denver", -28),),
-    "MDT": (("America/Denver", -24),),
-    "PT": (("America/Los_Angeles", None),),
-    "PST": (("America/Los_Angeles", -32), ("Asia/Manila", 32)),
-    "PDT": (("America/Los_Angeles", -28),),
-    "AKST": (("America/Anchorage", -36),),
-    "AKDT": (("America/Anchorage", -32),),
-    "HST": (("Pacific/Honolulu", -40),),
-    "AST": (("America/Halifax", -16), ("Asia/Riyadh", 12)),
-    "ADT": (("America/Halifax", -12),),
-    "NST": (("America/St_Johns", -14),),
-    "NDT": (("America/St_Johns", -10),),
-    "BRT": (("America/Sao_Paulo", -12),),
-    "ART": (("America/Argentina/Buenos_Aires", -12),),
-    "BST": (("Europe/London", 4), ("Asia/Dhaka", 24)),
-    "IST": (("Asia/Kolkata", 22), ("Europe/Dublin", 4), ("Asia/Jerusalem", 8)),
-    "IDT": (("Asia/Jerusalem", 12),),
-    "WET": (("Europe/Lisbon", 0),),
-    "WEST": (("Europe/Lisbon", 4),),
-    "CET": (("Europe/Paris", 4),),
-    "CEST": (("Europe/Paris", 8),),
-    "MEZ": (("Europe/Berlin", 4),),
-    "MESZ": (("Europe/Berlin", 8),),
-    "EET": (("Europe/Athens", 8),),
-    "EEST": (("Europe/Athens", 12),),
-    "MSK": (("Europe/Moscow", 12),),
-    "SAST": (("Africa/Johannesburg", 8),),
-    "CAT": (("Africa/Maputo", 8),),
-    "EAT": (("Africa/Nairobi", 12),),
-    "WAT": (("Africa/Lagos", 4),),
-    "GST": (("Asia/Dubai", 16),),
-    "PKT": (("Asia/Karachi", 20),),
-    "SGT": (("Asia/Singapore", 32),),
-    "HKT": (("Asia/Hong_Kong", 32),),
-    "PHT": (("Asia/Manila", 32),),
-    "MYT": (("Asia/Kuala_Lumpur", 32),),
-    "ICT": (("Asia/Bangkok", 28),),
-    "WIB": (("Asia/Jakarta", 28),),
-    "TRT": (("Europe/Istanbul", 12),),
-    "JST": (("Asia/Tokyo", 36),),
-    "KST": (("Asia/Seoul", 36),),
-    "AWST": (("Australia/Perth", 32),),
-    "ACST": (("Australia/Adelaide", 38),),
-    "ACDT": (("Australia/Adelaide", 42),),
-    "AEST": (("Australia/Sydney", 40),),
-    "AEDT": (("Australia/Sydney", 44),),
-    "AET": (("Australia/Sydney", None),),
-    "NZT": (("Pacific/Auckland", None),),
-    "NZST": (("Pacific/Auckland", 48),),
-    "NZDT": (("Pacific/Auckland", 52),),
-}
-"""Names of time zones that are not keys of the tz database, or stand there for something else than people mean."""
 
 _TURNED = re.compile(
     r"(?:(?:Etc/)?(?:GMT|UTC))?(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE
@@ -97,6 +35,13 @@ def keys() -> frozenset[str]:
     """The IANA keys of the tz database in use that name a place."""
     names = files("tzdata").joinpath("zones").read_text("ascii").split()
     return frozenset(name for name in names if "/" in name and not name.startswith("Etc/")) | {"UTC", "Etc/UTC"}
+
+
+@cache
+def places() -> dict[str, str]:
+    """The IANA keys by what people call places there: the cities of the keys, and the names in the language files."""
+    cities = {key.rpartition("/")[2].replace("_", " ").casefold(): key for key in sorted(keys(), reverse=True)}
+    return cities | {name: key for language in every() for name, key in language.places.items()}
 
 
 @cache
@@ -129,7 +74,7 @@ def offset_name(away: timedelta) -> str:
 
 def likely(name: str, *, default_zone: str) -> str | None:
     """The zone that an inexact name probably means, for a newsroom that works in ``default_zone``; ``None`` if unknown."""
-    meanings = ABBREVIATIONS.get(name.upper().replace(".", ""), ())
+    meanings = abbreviations().get(name.upper().replace(".", ""), ())
     region = default_zone.partition("/")[0]
     near = [key for key, _ in meanings if key == default_zone] + [key for key, _ in meanings if key.startswith(region)]
     return next(iter([*near, *(key for key, _ in meanings)]), None)
@@ -145,17 +90,19 @@ def nearest(name: str, *, default_zone: str = "UTC") -> str | None:
     meant = likely(re.sub(r"\d[A-Z]{3}$", "", name), default_zone=default_zone)
     if meant is not None:
         return meant
-    known = {key.rpartition("/")[2].casefold(): key for key in sorted(keys(), reverse=True)}
-    known |= {place.replace(" ", "_"): key for place, key in PLACES.items()} | {key.casefold(): key for key in keys()}
+    known = {place.replace(" ", "_"): key for place, key in places().items()} | {key.casefold(): key for key in keys()}
     match = get_close_matches("_".join(name.casefold().split()), known, n=1, cutoff=0.75)
     return known[match[0]] if match else None
 
 
 def instants(wall: datetime, where: tzinfo) -> tuple[datetime, ...]:
     """The UTC instants at which clocks there show ``wall`` (naive): one, none where they skip it, two where it comes twice."""
+    both = [wall.replace(tzinfo=where, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    if both[0] == both[1]:
+        # PEP 495: where the two folds have one offset, the clocks show this time once.
+        return (both[0],)
     if not datetime_exists(wall, where):
         return ()
-    both = [wall.replace(tzinfo=where, fold=fold).astimezone(UTC) for fold in (0, 1)]
     return tuple(both) if datetime_ambiguous(wall, where) else (both[0],)
 
 

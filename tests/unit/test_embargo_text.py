@@ -387,11 +387,11 @@ def test_year_by_the_day_of_issue_or_now():
 
 
 def test_no_zone_and_no_day_of_issue():
-    """Without a zone and without a day of issue a person confirms the newsroom's own zone."""
+    """A whole date needs no day of issue, and a time without a zone is one of the newsroom's own, said aloud."""
     reading = read("EMBARGOED UNTIL 00:01 FRIDAY 4 JUNE 2027", default_zone=LONDON)
-    assert reading.kind is Kind.AMBIGUOUS
-    assert "no zone is stated" in reading.reason.lower()
-    assert reading.candidates[0].at == datetime(2027, 6, 3, 23, 1, tzinfo=UTC)
+    assert reading.kind is Kind.FIXED
+    assert "read in Europe/London" in reading.reason
+    assert reading.lift.at == datetime(2027, 6, 3, 23, 1, tzinfo=UTC)
 
 
 WALLS = st.datetimes(min_value=datetime(1975, 1, 1), max_value=datetime(2099, 1, 1)).map(
