@@ -121,7 +121,7 @@ def _next_weekday(case: Case, weekdays: list[Weekday]) -> list[date]:
         case.doubt("two different weekdays are stated")
     first = issued + timedelta(days=(weekdays[0].number - issued.weekday()) % 7)
     lead = weekdays[0].lead
-    if lead == "next" or (first == issued and lead != "this"):
+    if lead == "next":
         case.doubt("the weekday may be of this week or the next")
         return [first, first + timedelta(days=7)]
     return [first]

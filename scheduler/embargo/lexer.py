@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from scheduler.embargo.lexicon import ABBREVIATED, HALF, LETTER, SEASONS, UNITS, YEAR, Lexicon, offset, times, year
-from scheduler.embargo.tokens import Clock, DateParts, Day, Token, Where
+from scheduler.embargo.lexicon import Lexicon
+from scheduler.embargo.rules import ABBREVIATED, HALF, LETTER, SEASONS, UNITS, YEAR, offset, times, year
+from scheduler.embargo.tokens import Clock, DateParts, Day, Relative, Token, Weekday, Where
 from scheduler.embargo.zones import keys, places
 
 # A token starts where a word does, but for the "t" of an ISO date and what may follow its time.
@@ -15,11 +16,13 @@ _ATOM = re.compile(
     rf"(?:(?<!\w)|(?<=\dt))(?:(?P<figure>\d)|(?P<word>{LETTER}+))"
     r"|(?P<offset>(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>[0-5]\d)(?!\d))|(?P<zulu>(?<=\d)z(?!\w))"
 )
-_ORDINAL = r"(?:\s?(?:st|nd|rd|th|er|°|o)\b\.?|\.|°)?"
+_ORDINAL = r"(?:\s?(?:st|nd|rd|th|er|°)\b\.?|\.|°)?"
 _DAY_FIRST = re.compile(
     rf"(?P<day>\d{{1,2}}){_ORDINAL}\s*(?:(?P<of>{LETTER}{{1,3}})\s+|-)?(?P<month>{LETTER}{{3,}})\.?"
     rf"(?:[\s,-]{{0,3}}(?:(?P<of2>{LETTER}{{1,3}})\s+)?(?P<year>{YEAR}))?"
 )
+_HOUR = re.compile(r"(?P<hour>1?\d)(?=\s[a-z])")
+_NAME = re.compile(rf"\s*(?P<name>{LETTER}+)")
 _TWELVE = re.compile(rf"12(?:[.:]00)?\s+(?P<word>{LETTER}[\w-]*)")
 _ALONE = "|".join(sorted(set(UNITS.split("|")) - {"hours", "hrs", "hr"}, key=len, reverse=True))
 _ZONISH = rf"(?:{ABBREVIATED}|local|(?:[a-z.]+\s+){{1,2}}time)\b"
@@ -28,11 +31,13 @@ _FIGURES = re.compile(
         f"(?P<{name}>{form})"
         for name, form in {
             "iso": r"(?P<yi>\d{4})-(?P<mi>\d\d)-(?P<di>\d\d)(?:t(?=\d)|(?!\d))",
-            "num": r"(?P<a>\d{1,2})(?P<sep>[/.-])(?P<b>\d{1,2})(?P=sep)(?P<y3>(?:19|20|21)\d\d|\d\d)(?!\d|[:.]\d)",
-            "dm": r"(?P<d4>\d{1,2})\.(?P<m4>\d{1,2})\.(?!\d)",
+            "num": r"(?P<a>\d{1,2})\s?(?P<sep>[/.-])\s?(?P<b>\d{1,2})\s?(?P=sep)\s?(?P<y3>(?:19|20|21)\d\d|\d\d)(?!\d|[:.]\d)",
+            "dm": r"(?P<d4>[0-3]?\d)\.(?P<m4>0?\d|1[0-2])\.(?!\d)",
+            "stroke": r"(?P<d5>[0-3]?\d)/(?P<m5>[0-3]?\d)(?![\d/]|\s*[ap]\W?\s?m\b)",
             "mil12": rf"(?P<h1>\d{{1,2}})(?P<n1>[0-5]\d){HALF.format(1)}",
             "clock12": rf"(?P<h2>\d{{1,2}})(?:\s?[.:]\s?(?P<n2>[0-5o][\do]))?(?:[.:][0-5]\d)?{HALF.format(2)}",
-            "clock24": r"(?P<h3>\d{1,2})(?:[:.]|\s?(?:h|uhr)\s?)(?P<n3>[0-5]\d)(?:[:.][0-5]\d)?(?!\d|[./]\d)"
+            "clock24": r"(?P<h3>\d{1,2})(?:[:.]|\s?(?P<mark>h|u|uhr)\s?|,(?=\d\d\s?(?:uhr|uur|ore|h)\b))(?P<n3>[0-5]\d)"
+            r"(?:[:.][0-5]\d)?(?!\d|[./]\d)"
             rf"(?:\s*(?P<u3>{UNITS})(?![a-z])\.?)?",
             "mil24": r"(?P<h4>[01]\d|2[0-4])(?P<n4>[0-5]\d)"
             rf"(?:\s*(?:{UNITS})(?![a-z])\.?|(?=[\s(,]{{1,3}}{_ZONISH})|(?<=0\d\d\d)(?!\d))",
@@ -42,7 +47,9 @@ _FIGURES = re.compile(
     )
 )
 _IANA = re.compile(rf"(?!(?:{ABBREVIATED})/)[a-z]+/[a-z_-]+(?:/[a-z_]+)?")
-_BARE = re.compile(r"[\s,(]{1,3}(?P<bare>[a-z][a-z.]{2,}(?:[^\S\n][a-z.]{2,}){0,2})(?=\s*(?:[,;)/(\n]|\.?$|\.\s))")
+_BARE = re.compile(
+    r"[^\S\n]?[ ,(]{1,2}(?P<bare>[a-z][a-z.]{2,}(?:[^\S\n][a-z.]{2,}){0,2})(?=\s*(?:[,;)/(\n]|\.?$|\.\s))"
+)
 
 
 @cache
@@ -76,7 +83,8 @@ def _token(text: str, atom: re.Match[str], end: int, lexicon: Lexicon) -> Token 
         return offset(atom)
     if atom["zulu"]:
         return Where(start=start, end=atom.end(), quarters=0)
-    best, rank = None, 0
+    best: Token | None = None
+    rank = 0
     for rule in lexicon.rules.get(word, ()):
         if best and rule.rank > rank:
             break
@@ -84,6 +92,9 @@ def _token(text: str, atom: re.Match[str], end: int, lexicon: Lexicon) -> Token 
         token = rule.make(found) if found else None
         if token and (best is None or token.end > best.end):
             best, rank = token, rule.rank
+    if best is None and word in lexicon.numbers and _names_half(text, atom.end(), end, lexicon):
+        hour = lexicon.numbers[word]
+        return Clock(start=start, end=atom.end(), times=times(hour, 0, half="", sure=False), digits=1)
     if text.startswith("/", atom.end()) and (best is None or rank > 6) and (found := _IANA.match(text, start, end)):
         key = _key_names().get(found.group())
         return Where(start=start, end=found.end(), key=key) if key else best
@@ -108,9 +119,11 @@ def _timed_places(text: str, start: int, end: int, lexicon: Lexicon) -> Iterator
 
 
 def _bare_places(text: str, tokens: list[Token], end: int) -> Iterator[Where]:
-    """The places that follow a clock time at once, such as "6:00 a.m. New York"."""
+    """The places that follow a clock time, such as "6:00 a.m. New York", or in a list of them its day."""
     for token in tokens:
-        if isinstance(token, Clock) and (found := _BARE.match(text, token.end, end)):
+        if isinstance(token, Clock | Day) and (found := _BARE.match(text, token.end, end)):
+            if isinstance(token, Day) and not text.startswith((")", ",", ";"), found.end()):
+                continue
             key = places().get(" ".join(found["bare"].split()))
             if key:
                 yield Where(start=found.start("bare"), end=found.end(), key=key)
@@ -121,13 +134,37 @@ def _figure(text: str, start: int, end: int, lexicon: Lexicon) -> Token | None:
     if found and found["month"] in lexicon.months and {found["of"], found["of2"]} <= {None, *lexicon.of}:
         dates = ((year(found["year"]), lexicon.months[found["month"]], int(found["day"])),)
         return Day(start=start, end=found.end(), dates=dates)
+    found = lexicon.counted.match(text, start, end) if lexicon.counted else None
+    if found:
+        return Weekday(start=start, end=found.end(), number=int(found["number"]) - 2)
     found = _TWELVE.match(text, start, end)
     if found and found["word"] in lexicon.noons:
         return lexicon.noons[found["word"]](found)
     found = _FIGURES.match(text, start, end)
-    if found is None:
+    if found is None and (hour := _HOUR.match(text, start, end)) and _names_half(text, hour.end(), end, lexicon):
+        return Clock(start=start, end=hour.end(), times=times(int(hour["hour"]), 0, half="", sure=False), digits=1)
+    if found is None or (found.lastgroup == "stroke" and _is_no_day(text, found, lexicon)):
         return None
-    return _day(found) if found.lastgroup in {"iso", "num", "dm", "ordinal"} else _clock(found)
+    return _day(found) if found.lastgroup in {"iso", "num", "dm", "ordinal", "stroke"} else _clock(found)
+
+
+def _names_half(text: str, position: int, end: int, lexicon: Lexicon) -> bool:
+    """Whether a bare number is an hour, for a part of the day follows it: "9 tomorrow morning", "7 in the evening"."""
+    for _ in range(2):
+        atom = _ATOM.match(text, position, end) or _ATOM.match(text, position + 1, end)
+        token = _token(text, atom, end, lexicon) if atom and atom["word"] else None
+        if not isinstance(token, Relative):
+            return False
+        if token.half:
+            return True
+        position = token.end
+    return False
+
+
+def _is_no_day(text: str, stroke: re.Match[str], lexicon: Lexicon) -> bool:
+    """Whether two figures with a stroke between are no day and month: two days of one month, or a fraction."""
+    month = _NAME.match(text, stroke.end())
+    return max(int(stroke["d5"]), int(stroke["m5"])) < 3 or (month is not None and month["name"] in lexicon.months)
 
 
 def _day(found: re.Match[str]) -> Day:
@@ -140,6 +177,8 @@ def _day(found: re.Match[str]) -> Day:
             dates = ((None, int(one("m4")), int(one("d4"))),)
         case "ordinal":
             dates = ((None, None, int(one("d8"))),)
+        case "stroke":
+            dates = ((None, int(one("m5")), int(one("d5"))), (None, int(one("d5")), int(one("m5"))))
         case _:
             named = year(one("y3"))
             dates = ((named, int(one("b")), int(one("a"))), (named, int(one("a")), int(one("b"))))
@@ -155,10 +194,12 @@ def _clock(found: re.Match[str]) -> Clock | None:
         case "clock12":
             digits, minutes, half = one("h2"), (one("n2") or "0").replace("o", "0"), one("half2")
         case "clock24":
-            digits, minutes, sure = one("h3"), one("n3"), one("u3") is not None
+            digits, minutes, sure = one("h3"), one("n3"), (one("u3") or one("mark")) is not None
         case "mil24":
             digits, minutes, sure = one("h4"), one("n4"), True
         case _:
             digits, minutes, sure = one("h5"), "0", one("u5") != "o'clock"
     readings = times(int(digits), int(minutes), half=half, sure=sure or digits.startswith("0"))
-    return Clock(start=found.start(), end=found.end(), times=readings, digits=len(digits)) if readings else None
+    if not readings:
+        return None
+    return Clock(start=found.start(), end=found.end(), times=readings, digits=len(digits), half=half)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 
 from scheduler.embargo.languages import Language, every
 from scheduler.embargo.languages.phrases import any_phrase, first_words
-from scheduler.embargo.lexicon import LETTER, Lexicon, lexicon
+from scheduler.embargo.lexicon import Lexicon, lexicon
+from scheduler.embargo.rules import LETTER
 
 MOST = 500
 """A text that speaks of embargoes more often than this is left to a person."""
@@ -31,58 +32,72 @@ class Sort(StrEnum):
     LIFTED = "lifted"  # the embargo there was is lifted
 
 
+_SORTS = {"immediate": Sort.IMMEDIATE, "lifted": Sort.LIFTED, "over": Sort.LIFTED}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """The words that open a statement: offsets in the text, and the borders that its neighbours set.
+    """The words that open a statement in ``text``, which is ``raw`` folded: offsets, and the borders that its neighbours set.
 
     ``form`` is the key of the language files that they stand under. ``lexicon`` is of the languages spoken there.
     """
 
+    raw: str = field(repr=False)
+    text: str = field(repr=False)
     sort: Sort
     form: str
     start: int
     end: int
-    floor: int = 0
-    ceiling: int = 0
+    floor: int
+    ceiling: int
     lexicon: Lexicon = field(repr=False)
 
 
-def openings(text: str, only: Language | None) -> list[Opening] | None:
-    """The openings in a folded text, in order; ``None`` when they are too many. ``only``: the language it is known to be in."""
-    merged: list[Opening] = []
-    everything = lexicon(every())
-    firsts = _openers()
+def openings(raw: str, text: str, only: Language | None) -> list[Opening] | None:
+    """The openings in a text, in order; ``None`` when they are too many. ``only``: the language it is known to be in."""
+    places: list[tuple[Sort, str, int, int]] = []
+    openers = _openers()
     position = count = 0
     for word in _LETTERS.finditer(text):
-        opener = firsts.get(word.group())
+        opener = openers.get(word.group())
         if opener is None or word.start() < position:
             continue
         match = opener.match(text, word.start())
         if match is None:
             continue
-        start, end, form = *match.span(), match.lastgroup or ""
-        position = end
+        start, position = match.span()
+        form = match.lastgroup or ""
         if form == "idiom":
             continue
         count += 1
-        if count > 4 * MOST or len(merged) > MOST:
+        if count > 4 * MOST or len(places) > MOST:
             return None
-        sort = {"immediate": Sort.IMMEDIATE, "lifted": Sort.LIFTED}.get(form, Sort.EMBARGO)
-        last = merged[-1] if merged else None
-        if last and sort is last.sort is Sort.EMBARGO and start - last.end < 60:
-            gap = text[last.end : start]
-            if not unknown(gap, everything) and not PARAGRAPH.search(gap):
-                merged[-1] = replace(last, end=end)
+        sort = _SORTS.get(form, Sort.EMBARGO)
+        if places and sort is places[-1][0] is Sort.EMBARGO and start - places[-1][3] < 60:
+            gap = text[places[-1][3] : start]
+            if not unknown(gap, lexicon(every())) and not PARAGRAPH.search(gap):
+                places[-1] = (*places[-1][:3], position)
                 continue
-        merged.append(Opening(sort=sort, form=form, start=start, end=end, lexicon=everything))
-    starts = [*(opening.start for opening in merged[1:]), len(text)]
-    ends = [0, *(opening.end for opening in merged)]
-    bounded: list[Opening] = []
-    for one, before, after in zip(merged, ends, starts, strict=False):
-        floor, ceiling = max(before, one.start - _BEFORE), min(after, one.end + _REACH)
-        spoken = lexicon(_languages(text[floor:ceiling], only))
-        bounded.append(replace(one, floor=floor, ceiling=ceiling, lexicon=spoken))
-    return bounded
+        places.append((sort, form, start, position))
+    opened: list[Opening] = []
+    for number, (sort, form, start, end) in enumerate(places):
+        floor = max(places[number - 1][3] if number else 0, start - _BEFORE)
+        ceiling = min(places[number + 1][2] if number + 1 < len(places) else len(text), end + _REACH)
+        words = lexicon(_languages(text, floor, ceiling, only))
+        opened.append(
+            Opening(
+                raw=raw,
+                text=text,
+                sort=sort,
+                form=form,
+                start=start,
+                end=end,
+                floor=floor,
+                ceiling=ceiling,
+                lexicon=words,
+            )
+        )
+    return opened
 
 
 def unknown(gap: str, words: Lexicon) -> list[str]:
@@ -103,11 +118,11 @@ def _openers() -> dict[str, re.Pattern[str]]:
         for phrase in of(name)
         for word in first_words(phrase)
     }
-    until = any_phrase(of("until"))
-    soon = rf"(?:{LETTER}{{1,3}}\s+)?(?:\d|(?:{'|'.join(sorted(days, key=len, reverse=True))})(?!{LETTER})|{until}|delivery\b)"
+    until, leads = any_phrase(of("until")), any_phrase([*of("until"), *of("leads")])
+    soon = rf"(?:{LETTER}{{1,3}}\s+)?(?:\d|(?:{'|'.join(sorted(days, key=len, reverse=True))})(?!{LETTER})|{leads}|delivery\b)"
     after = {"idiom": r"(?!\s*:)", "ban": rf"(?=[^.\n]{{0,60}}{until})", "loose": rf"[:;.,\s]{{1,3}}(?={soon})"}
     forms: defaultdict[str, list[str]] = defaultdict(list)
-    for form in ("idiom", "immediate", "lifted", "order", "ban", "notice", "loose"):
+    for form in ("idiom", "immediate", "over", "lifted", "order", "ban", "notice", "loose"):
         by_word: defaultdict[str, list[str]] = defaultdict(list)
         for phrase in of(form):
             for word in first_words(phrase):
@@ -127,13 +142,16 @@ def _speakers() -> dict[str, tuple[Language, ...]]:
     return {word: tuple(languages) for word, languages in speakers.items()}
 
 
-def _languages(text: str, only: Language | None) -> tuple[Language, ...]:
+def _languages(text: str, floor: int, ceiling: int, only: Language | None) -> tuple[Language, ...]:
     """The languages a stretch of text may be in, likeliest first; English, which newsrooms mix in, is always among them."""
     english = every()[0]
     if only is not None:
         return tuple(dict.fromkeys((only, english)))
     speakers = _speakers()
-    scores = Counter(language for word in _LETTERS.findall(text) for language in speakers.get(word, ()))
-    most = max(scores.values(), default=0)
-    likely = [language for language, score in scores.most_common() if 2 * score >= most]
-    return tuple(dict.fromkeys((*likely, english)))
+    scores = {english: 0}
+    for word in _LETTERS.findall(text, floor, ceiling):
+        for language in speakers.get(word, ()):
+            scores[language] = scores.get(language, 0) + 1
+    most = max(scores.values())
+    likely = sorted((language for language in scores if 2 * scores[language] >= most), key=lambda one: -scores[one])
+    return tuple(likely) if english in likely else (*likely, english)

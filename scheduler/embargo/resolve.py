@@ -9,6 +9,7 @@ from itertools import pairwise
 from scheduler.embargo.answer import Kind, Lift
 from scheduler.embargo.days import Case, Context, days_of
 from scheduler.embargo.languages import abbreviations
+from scheduler.embargo.openings import Sort
 from scheduler.embargo.statements import Found
 from scheduler.embargo.tokens import About, Clock, Day, Event, Relative, Token, Twist, Until, Weekday, Where
 from scheduler.embargo.zones import around, instants, offset_name, zone
@@ -62,9 +63,11 @@ def resolve(found: Found, context: Context) -> Outcome:
         case.doubt("the day is beyond the calendar")
     if waits:
         return Outcome(kind=Kind.EVENT, lifts=tuple(lifts), notes=tuple(case.notes))
-    fixed = len(lifts) == 1 and not case.doubts
-    if not fixed and not case.doubts:
+    if len(lifts) != 1 and not case.doubts:
         case.doubt(_why_several(parts, lifts))
+    if not case.doubts and context.issued and lifts[0].local.date() + timedelta(days=1) < context.issued:
+        case.doubt("it ends before the day of issue")
+    fixed = not case.doubts
     return Outcome(
         kind=Kind.FIXED if fixed else Kind.AMBIGUOUS,
         lifts=tuple(lifts),
@@ -78,12 +81,16 @@ def resolve(found: Found, context: Context) -> Outcome:
 def _object(case: Case) -> None:
     """What the words around the time say against taking it as it stands."""
     kinds = {type(token) for token in case.found.tokens}
-    if About in kinds:
+    if any(isinstance(token, About) and not token.planned for token in case.found.tokens):
         case.doubt("the time is only approximate")
     if Twist in kinds:
         case.doubt("some words beside the time make it mean another, or several")
     if not case.found.led:
         case.doubt("it does not say that the embargo ends at that time")
+    if case.found.sort is Sort.IMMEDIATE:
+        case.doubt("it says that it is for immediate release, and a time")
+    if case.found.lifted and not any(isinstance(token, Day | Weekday | Relative) for token in case.found.tokens):
+        case.doubt("it may be lifted already")
     if case.found.murky:
         case.doubt("some figures among the words could not be read")
 
@@ -124,7 +131,9 @@ def _waits(tokens: tuple[Token, ...], case: Case) -> bool:
     if clock < event:
         case.doubt("both a time and an event are stated")
         return False
-    return not any(isinstance(token, Until) and token.end - token.start > 2 for token in tokens[event:clock])
+    between = tokens[event:clock]
+    loose = any(isinstance(token, About) for token in between)
+    return loose or not any(isinstance(token, Until) and token.end - token.start > 2 for token in between)
 
 
 def _lifts(case: Case, parts: list[_Part]) -> tuple[list[Lift], bool]:
@@ -135,7 +144,9 @@ def _lifts(case: Case, parts: list[_Part]) -> tuple[list[Lift], bool]:
     # A day before several times, or after the first, is the first one's: elsewhere it may be the day before or after.
     # A day after the last of them is taken for all.
     spread = (-1, 0, 1) if owner is parts[0] else (0,)
-    halves = [token.half for part in parts for token in part.days if isinstance(token, Relative) and token.half]
+    halves = [
+        token.half for part in parts for token in part.days if isinstance(token, Relative | Weekday) and token.half
+    ]
     owned: list[Lift] = []
     readings: list[dict[datetime, Lift]] = []
     days = days_of(case, owner.days, _times(case, owner, halves if len(parts) == 1 else None))
@@ -174,14 +185,21 @@ def _names_day(token: Token) -> bool:
 def _times(case: Case, part: _Part, halves: list[str] | None) -> tuple[tuple[int, int, int], ...]:
     """The readings of a clock time that its surroundings leave: the part of the day, the custom of a 24-hour clock."""
     times = part.clock.times
-    if len(times) == 1:
-        return times
     if halves is None:
-        halves = [day.half for day in part.days if isinstance(day, Relative) and day.half]
+        halves = [day.half for day in part.days if isinstance(day, Relative | Weekday) and day.half]
     for half in halves:
+        if part.clock.half and part.clock.half != half:
+            case.doubt("the part of the day and the time disagree")
+        elif len(times) == 1 and half == "p" and not part.clock.half and 1 <= times[0][1] < 12 and not times[0][0]:
+            # "8 Uhr abends": a 24-hour clock's word for the hour, and still the evening is meant.
+            times = ((0, times[0][1] + 12, times[0][2]),)
+        elif len(times) == 1 and (times[0][1] >= 13 if half == "a" else times[0][:2] == (0, 0)):
+            case.doubt("the part of the day and the time disagree")
         kept = tuple(shown for shown in times if (shown[0] == 1 or shown[1] >= 12) == (half == "p"))
         if kept:
             times = kept
+    if len(times) == 1:
+        return times
     if part.clock.digits and len(times) == 2 and _counts_to_24(case, part):
         return times[:1]
     began = case.context.began
@@ -287,6 +305,8 @@ def _why_several(parts: list[_Part], lifts: list[Lift]) -> str:
         return "midnight may be the start or the end of the day"
     if len({lift.local.time() for lift in lifts}) > 1:
         return "it says neither a.m. nor p.m."
+    if len({(lift.local, lift.zone) for lift in lifts}) == 1:
+        return "the clocks show this time twice"
     if any(place.abbreviation or place.season for part in parts for place in part.zones):
         return "the name of the zone does not fit the day, or names several zones"
     return "the clocks show this time twice"

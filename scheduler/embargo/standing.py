@@ -20,10 +20,15 @@ _OTHERS = re.compile(rf"{_phrases('others')}\s*$")
 _EXAMPLES, _REPORTS, _AFTERWARDS, _OURS = (
     re.compile(_phrases(name)) for name in ("examples", "reports", "after", "ours")
 )
+_SUBJECT = re.compile(r"\b(?:subject|re|fwd?|aw|wg|betreff|objet|asunto|oggetto|assunto|onderwerp)\s*:")
+_MARK = "\"'"
 _ABBREVIATED = re.compile(r"\b(?:[ap]\.?m|[a-z]|sen|mr|mrs|ms|dr|hon|rt|st|no|vs)\.$")
-_LABEL = re.compile(r"\s*(?::|until|till|\d|bis|fino|hasta|jusqu)")
+_SHOWN = re.compile(r"(?:\breads?|like this|as follows|for example|e\.g\.|example|such as)$")
+_LABEL = re.compile(r"\s*(?:[:-]|until|till|\d|bis|fino|hasta|jusqu)")
 _HOUR = re.compile(r"(?<=\d)\s*(?:[ap]\.?m|hours|hrs|uhr|h)\b")
-_LIFTS = re.compile(r"\s+(?:will\s+|now\s+)?(?:lifts?|ends?|expires?)\b")
+_LIFTS = re.compile(rf"\s+(?:will\s+|now\s+)?(?:lifts?|ends?|expires?|{_phrases('leads')})\b")
+_ARTICLE = re.compile(r"^\W*(?:the|el|l'|il|o|het|die|das|der|le)\s*$")
+_LABEL_WORDS = 7  # a label with more behind it, and no time among that, is a heading of something else
 _BACK = 240  # characters before an opening that can say whose embargo it is
 
 
@@ -64,19 +69,47 @@ def is_label(raw: str, text: str, start: int, end: int) -> bool:
     line = text.rfind("\n", 0, start) + 1
     stop = text.find("\n", end, end + 1000)
     rest = text[end : stop if stop >= 0 else end + 1000].strip(" *.!)]")
-    if re.search(r"\w", _LABELS.sub("", text[max(line, start - 80) : start])):
+    if re.search(r"\w", _LABELS.sub("", _SUBJECT.sub("", text[max(line, start - 80) : start]))):
         return False
-    return raw[start:end].isupper() or not rest or re.match(r":|(?:for|until|till)\b", rest) is not None
+    if rest.startswith(":") and len(rest.split()) > _LABEL_WORDS and not raw[start:end].isupper():
+        return False
+    if raw[start:end].isupper() or not rest:
+        return True
+    return re.match(r":|(?:for|until|till)\b", rest) is not None and len(rest.split()) <= _LABEL_WORDS
+
+
+def is_quoted(raw: str, text: str, start: int, end: int) -> bool:
+    """Whether an opening is only named: the word in quotation marks or brackets, or its wording quoted in a sentence of prose."""
+    label = _LABELS.search(text, max(0, start - 40), start)
+    begin = label.start() if label else start
+    before, after = text[max(0, begin - 1) : begin], text[end : end + 1]
+    if before == "'" and text[max(0, begin - 2)].isalpha():
+        before = ""
+    if raw[max(0, begin - 2) : begin].startswith("\u00ab"):
+        before = '"'
+    line = raw[max(raw.rfind("\n", 0, start) + 1, start - 80) : start]
+    words = len(re.findall(r"[a-z]{2,}", line))
+    if before == "(" and after == ")":
+        return words > 2
+    return before in _MARK and before != "" and (words > 2 or after in _MARK or text[max(0, begin - 2)] == "(")
+
+
+def is_shown(text: str, start: int) -> bool:
+    """Whether the words before an opening, be they a paragraph away, announce an example of how to write one."""
+    return _SHOWN.search(text[max(0, start - 40) : start].rstrip(" \n:")) is not None
 
 
 def is_of_others(lead: str, after: str, *, banner: bool) -> bool:
     """Whether the words around an opening say that the embargo is none of this text: another's, a rule, an example."""
     if banner:
         lead = lead[lead.rfind("\n") + 1 :]
+    lead = _LABELS.sub("", lead)
     reported = _EXAMPLES.search(lead) or (not banner and _REPORTS.search(lead))
     return bool(reported or _OTHERS.search(lead) or _AFTERWARDS.match(after))
 
 
 def is_ours(lead: str, after: str) -> bool:
     """Whether a sentence of prose around an opening speaks of this text."""
-    return _OURS.search(lead) is not None or (lead.endswith("the ") and _LIFTS.match(after) is not None)
+    return _OURS.search(lead) is not None or (
+        _LIFTS.match(after) is not None and (lead.endswith("the ") or _ARTICLE.match(lead) is not None)
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.embargo.answer import Kind, Lift, Place, Reading, Statement
 from scheduler.embargo.days import NO_YEAR, Context
-from scheduler.embargo.languages import fold, named
+from scheduler.embargo.languages import fold, mend, named
 from scheduler.embargo.openings import MOST, Sort
 from scheduler.embargo.resolve import Outcome, resolve
 from scheduler.embargo.statements import Found, find
@@ -41,7 +41,7 @@ def read(
     the years whose weekday fits, the latest not after ``seen`` (a day on or after the day of issue), else the nearest to
     ``now``. ``lang`` is the code of the text's language (``KeyError`` where there is no file for it); without it that is found.
     """
-    folded = fold(text)
+    folded = mend(fold(text))
     found = find(text, folded, None if lang is None else named(lang))
     if found is None:
         return Reading(kind=Kind.AMBIGUOUS, reason=f"The text speaks of embargoes more than {MOST} times.")
@@ -53,8 +53,10 @@ def read(
 
 
 def _answer(found: Sequence[Found], statements: tuple[Statement, ...], context: Context) -> Reading:
-    free = [place for place, one in enumerate(found) if one.sort is not Sort.EMBARGO]
-    embargoes = [(place, one) for place, one in enumerate(found) if one.sort is Sort.EMBARGO]
+    free = [place for place, one in enumerate(found) if one.is_free]
+    embargoes = [(place, one) for place, one in enumerate(found) if not one.is_free]
+    if any(found[place].sort is Sort.IMMEDIATE for place in free):
+        embargoes = [(place, one) for place, one in embargoes if not one.lifted]
     outcomes = [(place, resolve(one, context)) for place, one in embargoes]
     whole = [(place, outcome) for place, outcome in outcomes if found[place].tokens and found[place].ours] or [
         (place, outcome) for place, outcome in outcomes if found[place].ours

@@ -19,11 +19,13 @@ class Token:
 class Clock(Token):
     """A time of day. ``times`` are its readings: days to add, hour, minute.
 
-    More than one: the words leave it open, and the first is the one a 24-hour clock shows. ``digits`` counts those of the hour.
+    More than one: the words leave it open, and the first is the one a 24-hour clock shows. ``digits`` counts those of the hour;
+    ``half`` is ``a`` or ``p`` where it says a.m. or p.m.
     """
 
     times: tuple[tuple[int, int, int], ...]
     digits: int = 0
+    half: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +37,11 @@ class Day(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weekday(Token):
-    """A day of the week, Monday 0. ``lead`` is ``this`` or ``next`` where that is said."""
+    """A day of the week, Monday 0. ``lead`` is ``this`` or ``next`` where that is said, ``half`` as in :class:`Relative`."""
 
     number: int
     lead: str = ""
+    half: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,9 @@ class Event(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About(Token):
-    """A word that makes a time less than exact."""
+    """A word that makes a time less than exact, or (``planned``) says that something is meant to happen then."""
+
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,4 +82,6 @@ class Twist(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Until(Token):
-    """A word that leads to the end of an embargo."""
+    """A word that leads to the end of an embargo; ``clause``: what follows may be any event, as after "until"."""
+
+    clause: bool = False

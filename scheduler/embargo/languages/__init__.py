@@ -5,9 +5,11 @@ Words are kept as :func:`fold` leaves them: lower case, without accents, with pl
 
 from __future__ import annotations
 
+import re
 import tomllib
 import unicodedata
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
@@ -20,16 +22,23 @@ from scheduler.embargo.languages.phrases import first_words
 class Language:
     """The tables of one language; docs/languages.md says what each holds.
 
-    ``months`` and ``weekdays`` give each word its number (January 1, Monday 0). ``filler`` holds single words, ``places`` IANA
-    keys by name; what else is a tuple holds phrases, in the notation of :mod:`scheduler.embargo.languages.phrases`.
+    ``months`` and ``weekdays`` give each word its number (January 1, Monday 0), ``fractions`` the minutes that a phrase adds
+    to the hour after it, ``past`` to the hour before it, ``dates`` a day as ``12-25``, ``parts`` the half of the day that the
+    end of a weekday names. ``filler`` holds single words, ``places`` IANA keys by name; what else is a tuple holds phrases, in
+    the notation of :mod:`scheduler.embargo.languages.phrases`.
     """
 
     code: str
     name: str
     clock: int
+    counted: str = ""
     months: dict[str, int]
     weekdays: dict[str, int]
     numbers: dict[str, int]
+    fractions: dict[str, int] = field(default_factory=dict)
+    past: dict[str, int] = field(default_factory=dict)
+    dates: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
     filler: frozenset[str]
     places: dict[str, str]
     today: tuple[str, ...] = ()
@@ -39,6 +48,7 @@ class Language:
     this: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     of: tuple[str, ...] = ()
+    on: tuple[str, ...] = ()
     morning: tuple[str, ...] = ()
     evening: tuple[str, ...] = ()
     noon: tuple[str, ...] = ()
@@ -46,13 +56,17 @@ class Language:
     units: tuple[str, ...] = ()
     at: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
+    planned: tuple[str, ...] = ()
+    hangs: tuple[str, ...] = ()
     until: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     event: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     twist: tuple[str, ...] = ()
     time: tuple[str, ...] = ()
     local: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     into: tuple[str, ...] = ()
     notice: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
@@ -61,12 +75,17 @@ class Language:
     label: tuple[str, ...] = ()
     immediate: tuple[str, ...] = ()
     lifted: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
     idiom: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     ours: tuple[str, ...] = ()
+
+    def does_without(self) -> frozenset[str]:
+        """The words a statement says nothing by: filler, and what leads to its time."""
+        return self.filler | {word for phrase in (*self.until, *self.leads) for word in re.findall(r"\w+", phrase)}
 
     def vocabulary(self) -> frozenset[str]:
         """The words by which a text in this language is known."""
@@ -78,6 +97,7 @@ class Language:
             *self.midnight,
             *self.units,
             *self.until,
+            *self.leads,
             *self.event,
         )
         phrases += (
@@ -110,6 +130,22 @@ _MARKS = {
     "\u00b0": "\u00ba",
 }
 """Typographic marks, by the plain one that stands for them in folded text."""
+
+_SCANNED = re.compile(
+    r"(?<![\w.:])(?=[ol]*\d)[\dol]{1,2}\s?[.:]\s?[\dol]{2}(?![\w.:])"
+    r"|(?<![\w.:])(?=[ol]*\d)[\dol]{1,2}[.:][\dol]{2}(?=\s?[ap]\W?\s?m)"
+    r"|(?<!\w)(?:\dl|l\d|\do)(?=\s?[ap]\W?\s?m\b)|(?<!\w)[123]o(?=\s(?:ja|fe|ma|ap|ju|au|se|oc|ok|no|de[cz])[a-z]+\s)"
+    r"|(?<!\w)l(?=\d(?!\w))|(?<!\w)[12]o(?=\s(?:uhr|h|horas|heures|uur|ore)\b)|(?<=\b2)o(?=\d\d\b)|(?<=\b2\d)o(?=\d\b)"
+)
+_LETTERED = re.compile(r"0(?<=[a-z]0)(?!\d)|0(?<!\w0)(?=re\b)")
+_MIXED = re.compile(r"[ol.:] ?\d|\d ?[.:]? ?[ol]")
+
+
+def mend(folded: str) -> str:
+    """Folded text whose figures a scanner took for letters are figures again: ``5.oo pm``, ``2o27``, and ``embarg0`` a word."""
+    if _MIXED.search(folded):
+        folded = _SCANNED.sub(lambda found: found.group().replace("o", "0").replace("l", "1"), folded)
+    return _LETTERED.sub("o", folded) if "0" in folded else folded
 
 
 @cache
@@ -151,34 +187,69 @@ def _table(name: str) -> dict[str, Any]:
 
 def parse(code: str, table: dict[str, Any]) -> Language:
     """A language from the tables of its file; ``ValueError`` says which key of them is not as it should be."""
-    known = {field.name for field in fields(Language)}
-    told: dict[str, Any] = {key: value for key, value in table.items() if not isinstance(value, dict | list)}
+    told: dict[str, Any] = {"code": code} | {key: value for key, value in table.items() if not isinstance(value, dict)}
     for section in table.values():
         told |= section if isinstance(section, dict) else {}
-    told["code"] = code
     if "in" in told:
         told["into"] = told.pop("in")
-    if strange := told.keys() - known:
+    known = {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(Language)}
+    if strange := told.keys() - known.keys():
         raise ValueError(f"{code}.toml: '{min(strange)}' is not a key of a language file.")
-    for key, words in told.items():
-        match key:
-            case "code" | "name" | "clock":
-                pass
-            case "months" | "weekdays":
-                told[key] = _numbered(code, key, words, {"months": 12, "weekdays": 7}[key])
-            case "numbers":
-                told[key] = _numbered(code, key, words.split("|"), 12)
-            case "filler":
-                told[key] = frozenset(fold(words).split())
-            case "places":
-                told[key] = {fold(name): zone for zone, names in words.items() for name in names}
-            case _:
-                told[key] = tuple(phrase if phrase.startswith("/") else fold(phrase) for phrase in words)
-    return Language(**told)
+    if missing := {key for key, needed in known.items() if needed} - told.keys():
+        raise ValueError(f"{code}.toml: '{min(missing)}' is missing.")
+    try:
+        read = {key: _value(key, words) for key, words in told.items()}
+    except ValueError as error:
+        raise ValueError(f"{code}.toml: {error}") from error
+    return Language(**read)
 
 
-def _numbered(code: str, key: str, groups: list[str], count: int) -> dict[str, int]:
-    if len(groups) != count:
-        raise ValueError(f"{code}.toml: '{key}' has {len(groups)} entries; it needs {count}.")
-    first = 0 if key == "weekdays" else 1
-    return {word: number for number, group in enumerate(groups, first) for word in fold(group).split("|")}
+def _value(key: str, words: Any) -> Any:
+    reader = _READ.get(key)
+    return reader(key, words) if reader else _phrases(key, words)
+
+
+def _as_it_is(_: str, value: Any) -> Any:
+    return value
+
+
+def _numbered(key: str, groups: Any) -> dict[str, int]:
+    first, count = {"months": (1, 12), "weekdays": (0, 7), "numbers": (1, 12)}[key]
+    several = groups.split("|") if isinstance(groups, str) else groups
+    if len(several) != count:
+        raise ValueError(f"'{key}' has {len(several)} entries; it needs {count}.")
+    return {word: number for number, group in enumerate(several, first) for word in fold(group).split("|")}
+
+
+def _by_phrase(_: str, meanings: Any) -> dict[str, Any]:
+    return {fold(phrase): meaning for phrase, meaning in meanings.items()}
+
+
+def _by_place(_: str, places: Any) -> dict[str, str]:
+    return {fold(name): zone for zone, names in places.items() for name in names}
+
+
+def _filler(_: str, words: str) -> frozenset[str]:
+    return frozenset(fold(words).split())
+
+
+def _phrases(key: str, phrases: Any) -> tuple[str, ...]:
+    if not isinstance(phrases, list):
+        raise ValueError(f"'{key}' must be a list of phrases.")  # noqa: TRY004 - one error for all mistakes of a file
+    folded = tuple(phrase if phrase.startswith("/") else fold(phrase) for phrase in phrases)
+    try:
+        for phrase in folded:
+            _ = phrase.startswith("/") or first_words(phrase)
+    except ValueError as error:
+        raise ValueError(f"'{key}': {error}") from error
+    return folded
+
+
+_READ: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("code", "name", "clock", "counted"), _as_it_is),
+    **dict.fromkeys(("months", "weekdays", "numbers"), _numbered),
+    **dict.fromkeys(("fractions", "past", "dates", "parts"), _by_phrase),
+    "filler": _filler,
+    "places": _by_place,
+}
+"""How the value of a key is read; what is not here is a list of phrases."""

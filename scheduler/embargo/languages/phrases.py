@@ -56,7 +56,7 @@ def _pieces(phrase: str) -> Iterator[str]:
     for piece in _PIECE.findall(phrase):
         lead = _BLANK if begun else ""
         if piece == "...":
-            yield r"[^.\n]{0,60}\b"
+            yield r"(?:[^.\n]|\.(?=\d)){0,60}\b"
             begun = False
         elif piece.startswith("!"):
             yield rf"(?!{lead}{_choices(piece[1:])})"
