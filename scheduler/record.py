@@ -11,6 +11,9 @@ from scheduler.embargo import Kind, Lift, Reading
 FAR_AHEAD = timedelta(days=731)
 """A lift further away than this is taken for a slip of the pen and shown to a person."""
 
+_LONGEST = 200
+"""So many characters of a statement are quoted in a reason."""
+
 
 class State(StrEnum):
     """Where a record stands. Who moves it on is said behind each."""
@@ -187,7 +190,11 @@ class Decided(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is to happen to a brief: held until ``lift`` (``None``: until a person lifts it), or attention with its reason."""
+    """What is to happen to a brief: held until ``lift`` (``None``: until a person lifts it), or attention with its reason.
+
+    ``words`` are those of the metadata, else of the text; of both where they contradict each other. ``kind`` is then ``event``
+    if either waits for one. ``candidates`` are the instants that may be meant, likeliest first, no instant twice.
+    """
 
     state: State
     kind: Kind
@@ -253,32 +260,40 @@ def check(
     """
     decided = Decided.TEXT if stated is None else Decided.METADATA
     reading = text if stated is None else stated
-    lift, reason = reading.lift, None
+    kind, words, lift, reason = reading.kind, reading.words, reading.lift, None
+    candidates = instants(reading)
     if reading.kind is Kind.IMMEDIATE and stated is not None:
         lift = Lift(at=now, local=now.replace(tzinfo=None), zone="UTC")
     if stated is None:
         reason = _without_metadata(text)
-    elif _contradicted(stated, text):
+    elif _contradicted(stated, text, now):
         reason = (
-            f"The metadata says “{stated.words}”, the text says “{text.words}”. "
-            "Confirm the time that is right, or correct the file."
+            f"The metadata says {_quoted(stated)}, but the text says {_quoted(text)}. "
+            "Confirm what is right, or correct the file."
         )
+        # Both are the source's words: an edit of either is an edit of the embargo.
+        words = f"{stated.words} | {' '.join(text.words.split())}"
+        kind = Kind.EVENT if Kind.EVENT in {stated.kind, text.kind} else kind
+        known = {candidate.at for candidate in candidates}
+        candidates += tuple(candidate for candidate in instants(text) if candidate.at not in known)
     if reason is None and reading.kind is Kind.FIXED:
         reason = _unlikely(reading, now, past_on_arrival)
-    candidates = reading.candidates or ((reading.lift,) if reading.lift else ())
-    if reason and stated is not None and text.lift is not None and text.lift not in candidates:
-        candidates = (*candidates, text.lift)
     reason = unfit or reason
     return Verdict(
         state=State.ATTENTION if reason else State.HELD,
-        kind=reading.kind,
-        words=reading.words,
+        kind=kind,
+        words=words,
         decided=decided,
         lift=None if reason else lift,
         reason=reason,
         candidates=candidates,
         unfit=unfit,
     )
+
+
+def instants(reading: Reading) -> tuple[Lift, ...]:
+    """All that a reading may mean, likeliest first."""
+    return reading.candidates or ((reading.lift,) if reading.lift else ())
 
 
 def _without_metadata(text: Reading) -> str | None:
@@ -298,15 +313,39 @@ def _without_metadata(text: Reading) -> str | None:
             return text.reason
 
 
-def _contradicted(stated: Reading, text: Reading) -> bool:
-    if stated.kind is Kind.FIXED:
-        return (
-            text.kind is Kind.FIXED
-            and text.lift is not None
-            and stated.lift is not None
-            and text.lift.at != stated.lift.at
-        )
-    return stated.kind is Kind.IMMEDIATE and text.kind in {Kind.FIXED, Kind.EVENT, Kind.AMBIGUOUS}
+def _contradicted(stated: Reading, text: Reading, now: datetime) -> bool:
+    """Whether the text denies what the metadata says. What it leaves open (a year, a zone), the metadata settles."""
+    meant = {lift.at for lift in instants(text)}
+    match stated.kind, text.kind:
+        case _, Kind.NONE:
+            return False
+        case Kind.FIXED, Kind.FIXED | Kind.AMBIGUOUS:
+            assert stated.lift is not None
+            return bool(meant) and stated.lift.at not in meant
+        case Kind.FIXED, Kind.IMMEDIATE:
+            assert stated.lift is not None
+            return stated.lift.at > now
+        case Kind.EVENT, _:
+            return text.kind in {Kind.FIXED, Kind.IMMEDIATE}
+        case _:
+            return stated.kind is not text.kind
+
+
+def _quoted(reading: Reading) -> str:
+    """A reading's words with the instants they mean, for a sentence."""
+    words = " ".join(reading.words.split())
+    match reading.kind:
+        case Kind.IMMEDIATE:
+            meant = "no embargo"
+        case Kind.EVENT:
+            meant = "an event"
+        case _:
+            meant = " or ".join(_utc(lift) for lift in instants(reading)) or "no exact time"
+    return f"“{words if len(words) <= _LONGEST else words[:_LONGEST] + '…'}” ({meant})"
+
+
+def _utc(lift: Lift) -> str:
+    return f"{lift.at.replace(tzinfo=None).isoformat(' ', 'auto' if lift.at.second or lift.at.microsecond else 'minutes')} UTC"
 
 
 def _unlikely(reading: Reading, now: datetime, past_on_arrival: PastOnArrival) -> str | None:

@@ -1,31 +1,25 @@
-"""Commands that only look: `check` at settings and record files, `explain` at the words of an embargo."""
+"""The command that looks at settings and record files, and changes nothing."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
-from scheduler import clock, config, embargo, intake
+from scheduler import clock, config, intake
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app
 from scheduler.cli.records import load
 from scheduler.daemon.parts import Parts, build
-from scheduler.embargo import Kind, Reading
-from scheduler.errors import EmbargoError, EmbargoRefused, FileRefused
+from scheduler.errors import FileRefused
 from scheduler.intake.folder import Seen
 from scheduler.pipeline.accept import Judged, judge
 from scheduler.record import Standing, State
 from scheduler.store import Store, open_store, records
-
-_EXPLAINED = 5_000_000
 
 
 @app.command()
@@ -148,8 +142,9 @@ def _facts(result: Judged, now: datetime) -> Iterator[tuple[str, str, str]]:
     if verdict.words and result.stated is not None:
         yield "embargo", verdict.words, ""
     for statement in result.text.statements:
-        line = brief.body_line + statement.place.line - 1
-        yield f"line {line}", f"“{' '.join(statement.words.split())}”", ""
+        in_body = statement.place.start < len(brief.body)
+        where = f"line {brief.body_line + statement.place.line - 1}" if in_body else "title"
+        yield where, f"“{' '.join(statement.words.split())}”", ""
     if verdict.lift is not None:
         yield "lifts", f"{say.distance(verdict.lift.at - now)}: {say.local(verdict.lift)}", "bold"
         yield "", say.utc(verdict.lift.at), ""
@@ -157,8 +152,10 @@ def _facts(result: Judged, now: datetime) -> Iterator[tuple[str, str, str]]:
         yield "lifts", "when a person lifts it", ""
     if verdict.reason:
         yield "reason", verdict.reason, "red"
-    for candidate in verdict.candidates if verdict.state is State.ATTENTION else ():
-        yield "proposed", f"{say.local(candidate)}, {say.utc(candidate.at)}", ""
+    if verdict.state is State.ATTENTION and verdict.unfit is None:
+        # Where the text contradicts the metadata, a line of metadata alone mends nothing.
+        write = "embargo: {}" if result.stated is None else ""
+        yield from say.numbered(verdict.candidates, result.draft.zone, now, write)
 
 
 def _json(seen: Seen, result: _Result, now: datetime) -> dict[str, Any]:
@@ -202,119 +199,3 @@ def _json(seen: Seen, result: _Result, now: datetime) -> dict[str, Any]:
             for statement in result.text.statements
         ],
     }
-
-
-@app.command()
-def explain(
-    text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="The words, a file, or - for standard input.")
-    ] = None,
-    zone: Annotated[str, typer.Option("--zone", help="Where local times are meant (IANA).")] = "UTC",
-    issued: Annotated[
-        datetime | None, typer.Option("--issued", formats=["%Y-%m-%d"], help="The document's date.")
-    ] = None,
-    as_json: AsJson = False,
-    lines: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line in, one a line out.")] = False,
-) -> None:
-    """Explain what an embargo statement means, or why a person must be asked."""
-    if lines:
-        for line in _words(text).splitlines():
-            if line.strip():
-                sys.stdout.write(json.dumps(_line(line), ensure_ascii=False) + "\n")
-        return
-    try:
-        embargo.zone(zone)
-    except EmbargoRefused as error:
-        raise typer.BadParameter(str(error), param_hint="--zone") from error
-    day = None if issued is None else issued.date()
-    words = _words(text)
-    reading = embargo.read(words, default_zone=zone, issued=day, now=clock.system())
-    if as_json:
-        say.put_json(_reading_json(reading))
-    else:
-        _explained(reading, words)
-    if reading.kind is Kind.AMBIGUOUS:
-        raise typer.Exit(1)
-
-
-def _words(text: str | None) -> str:
-    if text is None or text == "-":
-        return sys.stdin.read(_EXPLAINED)
-    path = Path(text)
-    try:
-        is_file = len(text) < 1000 and "\n" not in text and path.is_file()
-    except (OSError, ValueError):
-        is_file = False
-    if not is_file:
-        return text
-    try:
-        return path.read_text("utf-8-sig")[:_EXPLAINED]
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmbargoError(f"{path}: it can't be read as UTF-8 text. Save it as UTF-8.") from error
-
-
-def _line(line: str) -> dict[str, Any]:
-    try:
-        given = json.loads(line)
-        words, zone = str(given["text"]), str(given.get("default_zone") or "UTC")
-        issued = date.fromisoformat(given["issued"]) if given.get("issued") else None
-        embargo.zone(zone)
-    except (ValueError, KeyError, TypeError, AttributeError, EmbargoRefused) as error:
-        raise EmbargoError(
-            f"A line is not as expected ({type(error).__name__}). Write one object a line: "
-            '{"id": …, "text": …, "issued": "2026-12-01" or null, "default_zone": "Europe/Paris"}.'
-        ) from error
-    reading = embargo.read(words, default_zone=zone, issued=issued, now=clock.system())
-    return {
-        "id": given.get("id"),
-        "kind": reading.kind,
-        "lifts": _stamp(reading.lift.at) if reading.lift else None,
-        "reason": reading.reason,
-        "words": reading.words,
-        "candidates": [_stamp(candidate.at) for candidate in reading.candidates],
-    }
-
-
-def _stamp(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _reading_json(reading: Reading) -> dict[str, Any]:
-    return {
-        "kind": reading.kind,
-        "lifts": _stamp(reading.lift.at) if reading.lift else None,
-        "lift": None if reading.lift is None else say.lift_json(reading.lift),
-        "reason": reading.reason,
-        "words": reading.words,
-        "candidates": [say.lift_json(candidate) for candidate in reading.candidates],
-        "statements": [
-            {
-                "words": each.words,
-                "line": each.place.line,
-                "column": each.place.column,
-                "start": each.place.start,
-                "end": each.place.end,
-            }
-            for each in reading.statements
-        ],
-    }
-
-
-def _explained(reading: Reading, words: str) -> None:
-    marked = Text(words.strip("\n") if len(words) < 2000 else "")
-    offset = len(words) - len(words.lstrip("\n"))
-    for statement in reading.statements:
-        if marked:
-            marked.stylize("reverse", statement.place.start - offset, statement.place.end - offset)
-        else:
-            say.put(f"[dim]line {statement.place.line}:[/] “{say.plain(' '.join(statement.words.split()))}”")
-    if marked:
-        say.out.print(marked)
-    colour = "bold red" if reading.kind is Kind.AMBIGUOUS else "bold green"
-    say.put(f"[{colour}]{reading.kind}[/]  {say.plain(reading.reason)}")
-    now = clock.system()
-    if reading.lift is not None:
-        at = reading.lift.at
-        say.put(f"lifts     {say.local(reading.lift)}\n          {say.utc(at)}, {say.distance(at - now)}")
-    for candidate in reading.candidates if reading.lift is None else ():
-        say.put(f"perhaps   {say.local(candidate)}, {say.utc(candidate.at)}")

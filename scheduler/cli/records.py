@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +32,7 @@ from scheduler.embargo import Lift
 from scheduler.errors import FileRefused, MoveRefused
 from scheduler.intake.folder import Seen
 from scheduler.pipeline import accept, decide
-from scheduler.record import Brief, Purpose, Release, State
+from scheduler.record import Brief, Purpose, Release, Standing, State
 from scheduler.store import Store, moves, records, trail
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Record files.")]
@@ -209,17 +211,63 @@ def _mail(parts: Any, release: Release) -> bytes:
 @app.command()
 def confirm(
     record_id: RecordId,
-    when: Annotated[str | None, typer.Argument(metavar="[WHEN]", help="2026-12-01 09:00 America/New_York")] = None,
+    when: Annotated[
+        str | None,
+        typer.Argument(metavar="[WHEN]", help="2026-12-01 09:00 America/New_York, or the number of a proposal."),
+    ] = None,
+    *,
     file: ConfigFile = CONFIG,
     reason: MayReason = None,
     who: Actor = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Settle when a record in attention lifts: at WHEN, or at the time proposed."""
+    """Settle when a record in attention lifts: at WHEN, or at a time that is proposed; of several you choose one."""
+    with office(file) as (_, store, now):
+        standing = records.get(store, record_id)
+    proposed = decide.choices(standing)
+    undecided = standing.state is State.ATTENTION and standing.unfit is None and len(proposed) > 1
+    if when is None and undecided:
+        asks = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+        _offer(standing, proposed, now, as_json=as_json, commands=not asks)
+        if asks:
+            when = typer.prompt("Which number, or what other time")
+    # Opened anew: whoever was asked may have thought about it for a while.
     with office(file) as (parts, store, now):
         lift = decide.confirm(
-            store, record_id, when, zone=parts.newsroom.zone, reason=reason, now=now, actor=actor(who)
+            store,
+            record_id,
+            when,
+            zone=parts.newsroom.zone,
+            reason=reason,
+            now=now,
+            actor=actor(who),
+            revision=standing.revision,
         )
-        _settled("Confirmed", record_id, lift, now, store)
+        if as_json:
+            say.put_json(say.standing_json(records.get(store, record_id)))
+        else:
+            _settled("Confirmed", record_id, lift, now, store)
+
+
+def _offer(
+    standing: Standing, proposed: Sequence[Lift | None], now: datetime, *, as_json: bool, commands: bool
+) -> None:
+    """What may be confirmed, with the command for each."""
+    command = f"embargo confirm {standing.id} '{{}}'"
+    if not as_json:
+        say.facts([("reason", standing.reason or "", "red")], indent=0)
+        say.facts(list(say.numbered(proposed, standing.zone, now, command if commands else "")), indent=0)
+        return
+    choices = [
+        {
+            "number": number,
+            "lift": None if lift is None else say.lift_json(lift),
+            "seconds_ahead": None if lift is None else (lift.at - now).total_seconds(),
+            "command": command.format("on delivery" if lift is None else say.line(lift)),
+        }
+        for number, lift in enumerate(proposed, 1)
+    ]
+    say.put_json({**say.standing_json(standing), "choices": choices})
 
 
 @app.command()

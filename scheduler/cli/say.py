@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
@@ -14,10 +13,21 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from scheduler import embargo
 from scheduler.embargo import Lift, lift_in
+from scheduler.errors import EmbargoRefused
+from scheduler.pipeline.decide import choices
 from scheduler.record import Standing, State
 
 out = Console(highlight=False, soft_wrap=True)
+
+COPIED = "cyan"
+"""The style of what a person copies; it is never broken into lines."""
+
+_OBEYED = dict.fromkeys(
+    {*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {9, 10}, 0xFFFD
+)
+"""Control characters, and those that turn the direction of writing."""
 
 _COLOUR = {
     State.ATTENTION: "bold red",
@@ -36,6 +46,11 @@ def put(text: str) -> None:
 def plain(text: str) -> str:
     """Text of a record or an error, with nothing in it taken for markup."""
     return escape(text)
+
+
+def safe(text: str) -> str:
+    """Text of a source with nothing in it that a terminal would obey; as long as it was."""
+    return text.translate(_OBEYED)
 
 
 def put_json(value: Any) -> None:
@@ -81,6 +96,46 @@ def _precision(at: datetime) -> str:
     return "microseconds" if at.microsecond else "seconds" if at.second else "minutes"
 
 
+def spoken(at: datetime, zones: Sequence[str], now: datetime) -> str:
+    """How far off an instant is, and what clocks then show in each of these zones: ``in 3 days, Friday 09:00 in New York``."""
+    clocks, day = [], None
+    for key in dict.fromkeys(zones):
+        there = embargo.local(at, key)
+        if there.date() != day:
+            day = there.date()
+            clocks.append(f"{_day(day, embargo.local(now, key).date())} {_clock(there)} {_where(key)}")
+        else:
+            clocks.append(f"{_clock(there)} {_where(key)}")
+    return ", ".join([distance(at - now), *clocks])
+
+
+def _day(day: date, today: date) -> str:
+    ahead = (day - today).days
+    if -1 <= ahead <= 1:
+        return ("yesterday", "today", "tomorrow")[ahead + 1]
+    return f"{day:%A}" if 0 < ahead < 7 else f"{day:%A} {day.day} {day:%B}"
+
+
+def _clock(there: datetime) -> str:
+    return there.time().isoformat(_precision(there))
+
+
+def _where(key: str) -> str:
+    place = key.rpartition("/")[2].replace("_", " ")
+    return f"in {place}" if "/" in key and place != "UTC" else f"at {place}" if place[0] in "+-" else place
+
+
+def line(lift: Lift) -> str:
+    """What to write for exactly this instant, in a record's ``embargo:`` and in commands."""
+    words = f"{lift.local.isoformat(' ', _precision(lift.local))} {lift.zone}"
+    try:
+        if embargo.stated(words, zone=None, default_zone="UTC").lift == lift:
+            return words
+    except EmbargoRefused:
+        pass  # clocks show this time twice
+    return embargo.local(lift.at, lift.zone).isoformat(" ", _precision(lift.local))
+
+
 def table(*columns: str) -> Table:
     """A table without a frame that reads well at 80 columns."""
     made = Table(*columns, box=None, pad_edge=False, header_style="bold dim")
@@ -89,15 +144,38 @@ def table(*columns: str) -> Table:
     return made
 
 
-def facts(rows: Sequence[tuple[str, str, str]]) -> None:
+def facts(rows: Iterable[tuple[str, str, str]], *, indent: int = 10) -> None:
     """Lines of (name, value, style) below a heading."""
     for row in rows:
-        out.print(_fact(*row), end="")
+        out.print(fact(*row, indent=indent), end="")
 
 
-def _fact(name: str, value: str, style: str) -> Text:
-    lines = textwrap.wrap(value, max(out.width - 24, 40)) or [""]
-    return Text.assemble((f"{'':<10}{name:<11}", "dim"), (f"\n{'':<21}".join(lines) + "\n", style))
+def fact(name: str, value: str, style: str, *, indent: int = 10, name_style: str = "dim") -> Text:
+    """A name and its value, which is broken into lines that fit."""
+    made = Text.assemble((f"{'':<{indent}}{name:<11}", name_style))
+    width = max(out.width - indent - 14, 40) if style != COPIED else len(value) + 1
+    for number, part in enumerate(Text(safe(value)).wrap(out, width, overflow="fold") or [Text()]):
+        part.rstrip()
+        made.append(f"{'':<{indent + 11}}" if number else "").append(part.plain, style).append("\n")
+    return made
+
+
+def numbered(lifts: Sequence[Lift | None], zone: str, now: datetime, write: str = "") -> Iterator[tuple[str, str, str]]:
+    """Facts about the instants that may be meant (``None``: none, a person lifts it), with numbers where there are several.
+
+    `zone` is the newsroom's or the reader's; `write` says how to take one, with ``{}`` for its time in words.
+    """
+    for number, lift in enumerate(lifts, 1):
+        name = str(number) if len(lifts) > 1 else "proposed"
+        if lift is None:
+            yield name, "no time: held until a person lifts it", "bold"
+        else:
+            yield name, local(lift), "bold"
+            if lift.zone != "UTC":
+                yield "", utc(lift.at), ""
+            yield "", spoken(lift.at, [lift.zone, zone], now), ""
+        if write:
+            yield "", write.format("on delivery" if lift is None else line(lift)), COPIED
 
 
 def records_text(standings: Sequence[Standing], now: datetime) -> Text:
@@ -108,8 +186,8 @@ def records_text(standings: Sequence[Standing], now: datetime) -> Text:
 def _record(standing: Standing, now: datetime) -> Text:
     """State and id, title, when it lifts and how far off, what is wrong and what to do about it."""
     made = Text.assemble((f"{standing.state:<10}", _COLOUR[standing.state]), (standing.id, "bold"), "\n")
-    for fact in [("", standing.title, "dim"), *_facts(standing, now)]:
-        made.append_text(_fact(*fact))
+    for row in [("", standing.title, "dim"), *_facts(standing, now)]:
+        made.append_text(fact(*row))
     return made
 
 
@@ -123,10 +201,12 @@ def _facts(standing: Standing, now: datetime) -> Iterator[tuple[str, str, str]]:
         yield "lifts", f"when a person lifts it: embargo lift {standing.id}", ""
     if standing.reason:
         yield "reason", standing.reason, "red"
-    if standing.state is State.ATTENTION and standing.candidates and standing.unfit is None:
-        candidate = standing.candidates[0]
-        yield "proposed", f"{local(candidate)}, {utc(candidate.at)}", ""
-        yield "to take it", f"embargo confirm {standing.id}", ""
+    if standing.state is State.ATTENTION and standing.unfit is None:
+        proposed = choices(standing)
+        yield from numbered(proposed, standing.zone, now)
+        if proposed:
+            number = " NUMBER" if len(proposed) > 1 else ""
+            yield f"take {'one' if number else 'it'}", f"embargo confirm {standing.id}{number}", COPIED
     if standing.vanished:
         yield "file", f"it is gone: {standing.origin}", "yellow"
 

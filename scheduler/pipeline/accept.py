@@ -9,9 +9,21 @@ from enum import StrEnum
 from pathlib import Path
 
 from scheduler import embargo
-from scheduler.embargo import Kind, Reading
+from scheduler.embargo import Kind, Lift, Reading
 from scheduler.errors import EmbargoRefused, FileRefused, MoveRefused, RenderRefused
-from scheduler.record import Brief, Content, Decided, Draft, PastOnArrival, Release, Standing, State, Verdict, check
+from scheduler.record import (
+    Brief,
+    Content,
+    Decided,
+    Draft,
+    PastOnArrival,
+    Release,
+    Standing,
+    State,
+    Verdict,
+    check,
+    instants,
+)
 from scheduler.render.text import content
 from scheduler.render.withheld import found
 from scheduler.store import Store, moves, records
@@ -66,10 +78,7 @@ def judge(brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime) -
             ) from error
         if brief.embargo.zone:  # a part of what the source said: an edit of it is an edit of the embargo
             stated = replace(stated, words=f"{stated.words} {brief.embargo.zone}")
-    # A title can carry the statement too ("EMBARGOED UNTIL …: Rates unchanged").
-    text = embargo.read(
-        f"{brief.body}\n\n{brief.title}", default_zone=policy.zone, issued=brief.issued, seen=brief.seen, now=now
-    )
+    text = _read(brief, stated, zone=policy.zone, now=now)
     ready = content(brief)
     verdict = check(
         stated=stated, text=text, now=now, past_on_arrival=policy.past_on_arrival, unfit=_unfit(brief, ready)
@@ -84,6 +93,24 @@ def judge(brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime) -
             file=brief.origin, problem=f"It can't be shown as {error.output}.", remedy=error.problem
         ) from error
     return Judged(draft=draft, stated=stated, text=text)
+
+
+def _read(brief: Brief, stated: Reading | None, *, zone: str, now: datetime) -> Reading:
+    """What a brief's text says; what the text leaves open, the metadata settles where it can mean what they say."""
+    # A title can carry the statement too ("EMBARGOED UNTIL …: Rates unchanged").
+    words = f"{brief.body}\n\n{brief.title}"
+    text = embargo.read(words, default_zone=zone, issued=brief.issued, seen=brief.seen, now=now)
+    if stated is None or stated.lift is None or not instants(text) or _means(text, stated.lift):
+        return text
+    place = stated.lift.zone
+    # A zone with a place in it is one whose clocks the text may mean; an offset or UTC may as well be a machine's slip.
+    keys = [zone, place] if "/" in place and not place.startswith("Etc/") else [zone]
+    near = (embargo.read(words, default_zone=key, issued=brief.issued, now=stated.lift.at) for key in keys)
+    return next((reading for reading in near if _means(reading, stated.lift)), text)
+
+
+def _means(text: Reading, lift: Lift) -> bool:
+    return any(meant.at == lift.at for meant in instants(text))
 
 
 def _lists_known(brief: Brief, policy: Policy) -> None:

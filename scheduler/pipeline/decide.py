@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from scheduler import embargo
@@ -24,35 +25,46 @@ def when(words: str, *, standing: Standing, zone: str) -> Reading:
     return reading
 
 
-def confirm(
-    store: Store, record_id: str, words: str | None, *, zone: str, reason: str | None, now: datetime, actor: str
-) -> Lift | None:
-    """Settles when a record in attention lifts: at the time in `words`, or at the one that was proposed.
+def choices(standing: Standing) -> tuple[Lift | None, ...]:
+    """What a person may confirm about a record in attention, likeliest first; ``None`` is: until a person lifts it."""
+    if standing.lift_at is not None:
+        return (embargo.lift_in(standing.zone, standing.lift_at),)
+    if standing.settled_by is not None:
+        return (None,)
+    return (*standing.candidates, *((None,) if standing.kind is Kind.EVENT else ()))
 
-    Gives the lift, ``None`` if a person is to lift it by hand. A lift that has passed is released at the next wake.
+
+def confirm(
+    store: Store,
+    record_id: str,
+    words: str | None,
+    *,
+    zone: str,
+    reason: str | None,
+    now: datetime,
+    actor: str,
+    revision: int | None = None,
+) -> Lift | None:
+    """Settles when a record in attention lifts: at the time in `words`, or at one that was proposed.
+
+    `words` may be the number of one of the `choices`, from 1; ``None`` takes the only one. `revision` is the one that the
+    person has seen, where it may have been superseded since. Gives the lift, ``None`` if a person is to lift it by hand. A lift
+    that has passed is released at the next wake.
     """
     standing = records.get(store, record_id)
-    if words is not None:
-        reading = when(words, standing=standing, zone=zone)
-        lift, kind = reading.lift, reading.kind
-    elif standing.lift_at is not None:
-        lift, kind = embargo.lift_in(standing.zone, standing.lift_at), Kind.FIXED
-    elif standing.candidates:
-        lift, kind = standing.candidates[0], Kind.FIXED
-    elif standing.state is State.ATTENTION and standing.unfit is None:
-        raise MoveRefused(
-            record_id,
-            f"nothing proposes a time for it. Say when: `embargo confirm {record_id} '2026-12-01 09:00 America/New_York'`.",
-        )
+    if words is None or re.fullmatch(r"[0-9]{1,3}", words):
+        lift = _chosen(standing, words)
+        kind, said = Kind.EVENT if lift is None else Kind.FIXED, standing.words
     else:
-        lift, kind = None, standing.kind
+        reading = when(words, standing=standing, zone=zone)
+        lift, kind, said = reading.lift, reading.kind, words
     moves.settle(
         store,
         record_id=record_id,
-        revision=standing.revision,
+        revision=revision or standing.revision,
         lift=lift,
         kind=kind,
-        words=words or standing.words,
+        words=said,
         from_states=(State.ATTENTION,),
         event="confirmed",
         reason=reason,
@@ -60,6 +72,24 @@ def confirm(
         actor=actor,
     )
     return lift
+
+
+def _chosen(standing: Standing, number: str | None) -> Lift | None:
+    proposed = choices(standing)
+    if standing.state is not State.ATTENTION or standing.unfit is not None:
+        return next(iter(proposed), None)  # the store refuses it, and says why
+    if not proposed:
+        raise MoveRefused(
+            standing.id,
+            f"nothing proposes a time for it. Say when: `embargo confirm {standing.id} '2026-12-01 09:00 America/New_York'`.",
+        )
+    if number is None and len(proposed) > 1:
+        raise MoveRefused(
+            standing.id, f"more than one time is proposed. Take one by its number: `embargo confirm {standing.id} 1`."
+        )
+    if not 0 < int(number or 1) <= len(proposed):
+        raise MoveRefused(standing.id, f"there is no proposal {number}. `embargo show {standing.id}` lists them.")
+    return proposed[int(number or 1) - 1]
 
 
 def amend(

@@ -416,6 +416,92 @@ def test_no_embargo_against_the_text_waits(office, statement):
     assert office.lift() == []
 
 
+@pytest.mark.parametrize(
+    ("embargo", "body"),
+    [
+        ("2027-12-01 09:00 America/New_York", "EMBARGOED UNTIL 9 a.m. ET, December 1"),
+        ("2026-12-01 09:00 Europe/Paris", "EMBARGOED UNTIL 9 a.m., Tuesday, December 1, 2026"),
+        ("2027-12-01 09:00 Europe/Paris", "EMBARGOED UNTIL 9 a.m., December 1"),
+        ("2026-12-01T14:00:00Z", "EMBARGOED UNTIL 9 a.m., Tuesday, December 1, 2026"),
+    ],
+)
+def test_metadata_settle_what_the_text_leaves_open(office, embargo, body):
+    """A year or a zone that the text does not say is as the metadata have it."""
+    assert office.record(embargo=embargo, body=f"{body}\n\nA body.").state is State.HELD
+
+
+@pytest.mark.parametrize(
+    ("embargo", "body"),
+    [
+        ("2027-12-01 09:00 America/New_York", "EMBARGOED UNTIL 9 a.m. ET, Tuesday, December 1"),
+        ("2026-12-01 09:00 Europe/Paris", "EMBARGOED UNTIL 9 a.m. ET, Tuesday, December 1, 2026"),
+        ("2026-12-01T09:00:00Z", "EMBARGOED UNTIL 9 a.m., Tuesday, December 1, 2026"),
+        ("2026-12-01 10:00", "EMBARGOED UNTIL 9 a.m., December 1"),
+    ],
+)
+def test_metadata_do_not_settle_what_the_text_says(office, embargo, body):
+    """A weekday, a zone or an hour that the text does say, or a zone no place has, is a question to a person."""
+    standing = office.record(embargo=embargo, body=f"{body}\n\nA body.")
+    assert standing.state is State.ATTENTION
+    assert standing.reason.startswith("The metadata says")
+    assert len(standing.candidates) == 2
+
+
+def test_a_text_edited_after_a_decision_about_it(office):
+    """What a person decided between metadata and text is set aside when the statement in the text is edited."""
+    office.record(embargo="none", body="EMBARGOED UNTIL 9 a.m. ET, Tuesday, December 1, 2026\n\nA body.")
+    office.confirm()
+    _, standing = edit(office, "A body.", "Another body.")
+    assert (standing.state, standing.settled_by) == (State.HELD, "editor@desk")
+    _, standing = edit(office, "9 a.m.", "11 a.m.")
+    assert (standing.state, standing.settled_by) == (State.ATTENTION, None)
+    assert "11 a.m." in standing.reason
+
+
+def test_several_proposals_are_never_chosen_from_in_silence(office):
+    """Where several times are proposed, a confirmation without one is refused; a number takes its time, in order."""
+    standing = office.record(body="EMBARGOED UNTIL 10 a.m. ET, Tuesday, December 1, 2026\n\nA body.")
+    assert [lift.at.hour for lift in standing.candidates] == [14, 15]
+    with pytest.raises(MoveRefused, match="Take one by its number: `embargo confirm one 1`"):
+        office.confirm()
+    for wrong in ("0", "3"):
+        with pytest.raises(MoveRefused, match=f"no proposal {wrong}"):
+            office.confirm(words=wrong)
+    office.confirm(words="2")
+    assert office.get().lift_at.hour == 15
+
+
+@pytest.mark.parametrize("embargo", [None, "on delivery"])
+def test_an_event_with_an_expected_time(office, embargo):
+    """A record that waits for an event and names a time too can be confirmed as either, and neither is presumed."""
+    body = "EMBARGOED UNTIL 10 a.m. ET, Tuesday, December 1, 2026"
+    if embargo is None:
+        body = "Embargoed until delivery, expected at 10 a.m. ET, Tuesday, December 1, 2026"
+    office.record(embargo=embargo, body=f"{body}\n\nA body.")
+    with pytest.raises(MoveRefused, match="more than one"):
+        office.confirm()
+    assert office.confirm(words="2") is None
+    standing = office.get()
+    assert (standing.state, standing.lift_at) == (State.HELD, None)
+
+
+def test_an_event_without_a_time_is_confirmed_as_one(office):
+    """A text that waits for an event is confirmed in one word, and held until a person lifts it."""
+    assert office.record(embargo=None, body="Embargoed until delivery\n\nA body.").state is State.ATTENTION
+    assert office.confirm() is None
+    assert office.get().state is State.HELD
+
+
+def test_what_a_person_decided_is_what_is_proposed_again(office):
+    """A record whose edited file is refused is confirmed at the time it had, whatever else was proposed before."""
+    office.record(body="EMBARGOED UNTIL 10 a.m. ET, Tuesday, December 1, 2026\n\nA body.")
+    office.confirm(words="on delivery")
+    with pytest.raises(FileRefused):
+        edit(office, "title: A title", "titel: A title")
+    assert office.confirm() is None
+    assert office.get().lift_at is None
+
+
 def test_an_embargo_in_the_title_counts(office):
     """An embargo statement in the title is heard like one in the text."""
     standing = office.record(embargo="none", title="'EMBARGOED UNTIL 9 a.m. EST Dec 1, 2026: Rates unchanged'")

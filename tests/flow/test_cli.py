@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import sqlite3
-from datetime import UTC, date, datetime
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -133,6 +137,68 @@ def test_a_proposal_is_confirmed(house):
     assert "Record 'one': it was withdrawn and can't be lifted." in text
 
 
+CONTRADICTED = f"EMBARGOED UNTIL 10 a.m. ET, December 1, {YEAR}\n\nA body."
+
+
+def test_metadata_against_text(house):
+    """Where metadata and text disagree, `check`, `queue` and `show` give the words and instants of both, numbered."""
+    path = house.record("one", embargo=SOON, body=CONTRADICTED)
+    reason = (
+        f"The metadata says “{SOON}” ({DAY} 14:00 UTC), but the text says "
+        f"“EMBARGOED UNTIL 10 a.m. ET, December 1, {YEAR}” ({DAY} 15:00 UTC)."
+    )
+    assert reason in said(house, 1, "check")
+    text = said(house, 0, "add", str(path))
+    for shown in (text, said(house, 0, "queue"), said(house, 0, "show", "one")):
+        assert reason in shown
+        assert re.search(rf" 1 {SAID} {DAY} 14:00 UTC in .* 2 .* {DAY} 15:00 UTC in ", shown)
+        assert "embargo confirm one NUMBER" in shown
+    assert [each["at"][11:16] for each in house.json("show", "one")["candidates"]] == ["14:00", "15:00"]
+
+
+def test_several_proposals(house):
+    """Of several times `embargo confirm` takes none by itself: it lists them with the command for each, and takes a number."""
+    said(house, 0, "add", str(house.record("one", embargo=SOON, body=CONTRADICTED)))
+    text = said(house, 1, "confirm", "one")
+    assert re.search(rf"1 {SAID} {DAY} 14:00 UTC in .* embargo confirm one '{SOON}' 2 ", text)
+    assert "Take one by its number: `embargo confirm one 1`" in text
+    offered = house.run("confirm", "one", "--json")
+    assert offered.returncode == 1
+    choices = json.loads(offered.stdout)["choices"]
+    assert [(each["number"], each["lift"]["at"][11:16]) for each in choices] == [(1, "14:00"), (2, "15:00")]
+    assert choices[0]["command"] == f"embargo confirm one '{SOON}'"
+    assert choices[1]["seconds_ahead"] - choices[0]["seconds_ahead"] == pytest.approx(3600)
+    assert "there is no proposal 3. `embargo show one` lists them." in said(house, 1, "confirm", "one", "3")
+    assert house.state("one") == "attention"
+    assert house.json("confirm", "one", "2")["lift_at"] == f"{DAY}T15:00:00+00:00"
+    assert house.state("one") == "held"
+
+
+def test_several_proposals_on_a_terminal(house):
+    """On a terminal `embargo confirm` lists what is proposed, asks, and takes the number."""
+    said(house, 0, "add", str(house.record("one", embargo=SOON, body=CONTRADICTED)))
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "r+b", buffering=0) as screen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scheduler", "confirm", "one"],
+            cwd=house.folder,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
+        )
+        os.close(theirs)
+        seen = b""
+        with process:
+            while b"Which number" not in seen:
+                seen += screen.read(1000)
+            screen.write(b"2\n")
+    assert process.returncode == 0
+    assert f"{DAY} 15:00 UTC".encode() in seen
+    assert b"embargo confirm one '" not in seen
+    assert house.json("show", "one")["lift_at"] == f"{DAY}T15:00:00+00:00"
+
+
 @pytest.mark.parametrize(
     "command",
     [["show"], ["confirm"], ["mail", "ledger"]],
@@ -168,14 +234,198 @@ def test_a_preview(house, kind, shows):
 def test_what_words_mean(house):
     """`embargo explain` says what an embargo statement means, or why a person must be asked."""
     words = f"EMBARGOED UNTIL 9:00 a.m. ET, December 1, {YEAR}"
-    assert f"{DAY} 14:00 UTC" in said(house, 0, "explain", words)
+    text = said(house, 0, "explain", words, "--zone", "Europe/Paris")
+    assert f"»{words}« fixed in " in text
+    assert f"{date(YEAR, 12, 1):%A} 1 December 09:00 in New York, 15:00 in Paris" in text
+    assert f"local {SAID} UTC {DAY} 14:00 UTC why It is embargoed until" in text
+    assert "language English" in text
+    assert f"embargo: {SOON}" in text
+    assert "read in Europe/Paris (--zone)" in text
     reading = house.json("explain", words)
-    assert (reading["kind"], reading["lifts"]) == ("fixed", f"{DAY}T14:00:00Z")
-    assert reading["statements"][0]["line"] == 1
+    assert (reading["kind"], reading["lifts"], reading["lang"]) == ("fixed", f"{DAY}T14:00:00Z", "en")
+    assert (reading["default_zone"], reading["statements"][0]["line"]) == ("America/New_York", 1)
     assert "ambiguous" in said(house, 1, "explain", "Embargoed until 9 a.m.")
-    lines = said(house, 0, "explain", "--jsonl", stdin=json.dumps({"id": 7, "text": words}) + "\n")
-    assert json.loads(lines)["id"] == 7
-    assert "A line is not as expected" in said(house, 1, "explain", "--jsonl", stdin="nonsense\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        ("Embargoed until delivery", 0, "event until something happens"),
+        (f"Embargoed until delivery, expected at 9 a.m. ET, December 1, {YEAR}", 0, f"expected {SAID} {DAY} 14:00 UTC"),
+        ("FOR IMMEDIATE RELEASE", 0, "write in its metadata: embargo: none"),
+        ("The weather is fine.", 0, "none nothing is said about an embargo"),
+        ("EMBARGOED UNTIL 9 a.m. ET, December 1, 2020", 0, "That time has passed."),
+        (f"EMBARGOED UNTIL 9 a.m. ET, December 1, {YEAR + 4}", 0, "more than two years ahead"),
+        ("EMBARGOED UNTIL 9 a.m. tomorrow", 1, "Or say when the text was issued: --issued YYYY-MM-DD."),
+        ("EMBARGOED UNTIL 2 p.m. UTC, December 1", 1, "proposed "),
+    ],
+)
+def test_what_to_do_about_words(house, words, status, says):
+    """Whatever words mean, `embargo explain` says what becomes of a record with them and what to write."""
+    text = said(house, status, "explain", words)
+    assert says in text
+    assert " next " in text
+
+
+def test_a_time_that_comes_twice(house):
+    """A time that clocks show twice is explained as two numbered proposals, each with a line that a record takes."""
+    text = said(house, 1, "explain", "EMBARGOED UNTIL 1:30 a.m. New York time, Sunday November 7, 2027")
+    assert re.search(r"1 Sun 2027-11-07 01:30 America/New_York 2027-11-07 05:30 UTC .* 2 Sun", text)
+    for number, line in enumerate(re.findall(r"embargo: (\S+ \S+)", text), 5):
+        assert said(house, 0, "add", str(house.record(f"at-{number}", embargo=line)))
+        assert house.json("show", f"at-{number}")["lift_at"] == f"2027-11-07T0{number}:30:00+00:00"
+    assert house.state("at-6") == "held"
+
+
+@pytest.mark.parametrize(("soon", "says"), [(0, "today"), (1, "tomorrow"), (-1, "yesterday")])
+def test_a_day_that_is_near(house, soon, says):
+    """A day next to today is called so."""
+    at = datetime.now(UTC) + timedelta(days=soon)
+    text = said(house, 0, "explain", f"EMBARGOED UNTIL {at:%H:%M} UTC, {at.day} {at:%B %Y}", "--zone", "UTC")
+    if datetime.now(UTC).date() == at.date() - timedelta(days=soon):  # midnight did not come between
+        assert f"{says} {at:%H:%M} UTC" in text
+
+
+def test_where_the_zone_is_from(house):
+    """A time without a zone is read in the zone given, else the newsroom's, else UTC, and the answer says which."""
+    words = f"Embargoed until 9 a.m., 1 December {YEAR}"
+    assert "America/New_York (the newsroom's, config.yaml)" in said(house, 0, "explain", words)
+    assert f"{DAY} 00:00 UTC" in said(house, 0, "explain", words, "--zone", "Asia/Tokyo")
+    good = house.config.read_text()
+    house.config.write_text(good.replace("database:", "databse:"))
+    assert "Unknown key `databse`" in said(house, 1, "explain", words)
+    assert "Asia/Tokyo (--zone)" in said(house, 0, "explain", words, "--zone", "Asia/Tokyo")
+    house.config.unlink()
+    text = said(house, 0, "explain", words)
+    assert "UTC (no --zone and no config.yaml here)" in text
+    assert f"local {date(YEAR, 12, 1):%a} {DAY} 09:00 UTC why" in text
+
+
+def test_a_language_is_found_or_given(house):
+    """A statement's language is found, or given with `--lang`; one that is not read is refused with those that are."""
+    words = f"Sperrfrist: 1. Dezember {YEAR}, 9 Uhr"
+    assert "language German" in said(house, 0, "explain", words)
+    assert house.json("explain", words, "--lang", "de")["lang"] == "de"
+    refused = house.run("explain", words, "--lang", "xx")
+    assert refused.returncode == 2
+    assert "en (English), de (German)" in refused.stderr
+
+
+def test_a_long_text_is_shown_around_its_statements(house):
+    """Of a long text the lines around each statement are shown with their numbers, and nothing a terminal would obey."""
+    statement = f"EMBARGOED UNTIL\n09:00 UTC\n1 DECEMBER {YEAR}"
+    long_line = f"{'word ' * 200}EMBARGOED UNTIL 09:00 UTC, 1 DECEMBER {YEAR}. {'word ' * 200}"
+    path = house.write("long.txt", "first\n" * 30 + f"{statement}\r\n\x1b[31mafter\n" + "last\n" * 30 + long_line)
+    done = house.run("explain", str(path))
+    assert done.returncode == 0
+    shown = [line.rstrip() for line in done.stdout.splitlines()]
+    start = shown.index("30  first")
+    assert shown[start : start + 5] == [
+        "30  first",
+        "31  »EMBARGOED UNTIL«",
+        "32  »09:00 UTC«",
+        f"33  »1 DECEMBER {YEAR}«",
+        "34  \N{REPLACEMENT CHARACTER}[31mafter",
+    ]
+    assert done.stdout.count("first") == 1
+    assert done.stdout.count("word") < 80
+    assert "two statements agree" in " ".join(done.stdout.split())
+    assert max(map(len, shown)) < 100
+    many = house.write("many.txt", f"{long_line}\n" * 20)
+    assert "… and 12 more statements" in said(house, 0, "explain", str(many))
+
+
+def test_text_in_any_script(house):
+    """A text in any script is shown as it stands, in lines that fit."""
+    text = f"{'日本語の文章' * 20} EMBARGOED UNTIL 09:00 UTC 1 December {YEAR}"
+    done = house.run("explain", "-", stdin=text)
+    assert done.returncode == 0
+    assert f"»EMBARGOED UNTIL 09:00 UTC 1 December {YEAR}«" in " ".join(done.stdout.split())
+    assert max(len(line) + sum(map("日本語の文章".count, line)) for line in done.stdout.splitlines()) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "says"),
+    [
+        ([""], None, "the text: it is empty."),
+        ([], " \n", "standard input: it is empty."),
+        (["nowhere.md"], None, "nowhere.md: it can't be read: No such file or directory."),
+        (["./nowhere"], None, "nowhere: it can't be read: No such file or directory."),
+        (["records"], None, "records: it can't be read: Is a directory."),
+        (["binary"], None, "binary: it is no plain text."),
+        (["latin"], None, "latin:2: this is not UTF-8."),
+        (["-"], "a" * 10_000_001, "standard input: it is larger than 10 MB."),
+    ],
+)
+def test_what_is_no_text(house, arguments, stdin, says):
+    """What is empty, missing, too large or no text is told in a sentence, with its name."""
+    (house.folder / "binary").write_bytes(b"%PDF\0\1\2")
+    (house.folder / "latin").write_bytes("Embargo\nTélé".encode("latin-1"))
+    assert says in said(house, 1, "explain", *arguments, stdin=stdin)
+
+
+def test_answers_by_the_line(house):
+    """`embargo explain --jsonl` answers each line; a bad one says what is wrong with it and stops none of the others."""
+    said_in_german = f"Sperrfrist: 1. Dezember {YEAR}, 9 Uhr"
+    lines = [
+        json.dumps(
+            {"id": 7, "text": f"EMBARGOED UNTIL 9:00 a.m. ET, December 1, {YEAR}", "lang": None, "issued": None}
+        ),
+        "nonsense",
+        "",
+        json.dumps({"id": "de", "text": said_in_german, "lang": "de", "default_zone": "Europe/Berlin"}),
+        json.dumps({"id": 1, "text": said_in_german, "lang": "xx"}),
+        json.dumps({"id": 2, "text": None}),
+        json.dumps({"id": 3, "text": "Embargo", "issued": "1 May"}),
+        json.dumps({"id": 4, "text": "Embargo", "default_zone": "EST"}),
+        "[1]",
+        "[" * 100_000,
+        json.dumps({"id": 5, "text": "EMBARGOED \ud800 UNTIL 9 a.m. tomorrow", "issued": f"{YEAR}-11-30"}),
+        json.dumps({"id": 6, "text": f"Embargoed until 9 a.m., 1 December {YEAR}"}),
+    ]
+    done = house.run("explain", "--jsonl", stdin="\n".join(lines))
+    assert (done.returncode, done.stderr) == (1, "")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert answers[0] == {
+        "id": 7,
+        "kind": "fixed",
+        "lifts": f"{DAY}T14:00:00Z",
+        "reason": answers[0]["reason"],
+        "words": f"EMBARGOED UNTIL 9:00 a.m. ET, December 1, {YEAR}",
+        "candidates": [],
+        "lang": "en",
+    }
+    assert [answer["id"] for answer in answers] == [7, None, "de", 1, 2, 3, 4, None, None, 5, 6]
+    assert (answers[2]["lifts"], answers[2]["lang"]) == (f"{DAY}T08:00:00Z", "de")
+    errors = [answer.get("error", "") for answer in answers]
+    for number, says in (
+        (1, "not JSON"),
+        (3, "de (German)"),
+        (4, "`text`"),
+        (5, "`issued`"),
+        (6, "'EST'"),
+        (7, "object"),
+    ):
+        assert says in errors[number]
+    assert errors[9:] == ["", ""]
+    assert answers[10]["lifts"] == f"{DAY}T14:00:00Z"  # in the newsroom's zone
+
+
+def test_an_answer_does_not_wait_for_the_next_line(house):
+    """`embargo explain --jsonl` answers a line as soon as it has come, so that a pipe may be of any length."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scheduler", "explain", "--jsonl"],
+        cwd=house.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
+    with process:
+        for number in range(3):
+            process.stdin.write(json.dumps({"id": number, "text": "For immediate release"}).encode() + b"\n")
+            assert json.loads(process.stdout.readline())["id"] == number
+        process.stdin.close()
+    assert process.returncode == 0
 
 
 def test_the_proof(house):
