@@ -19,6 +19,7 @@ _FIGURE = re.compile(rf"\d|{any_phrase(every()[0].numbers)}")
 _SENTENCE = re.compile(r"[.!?]\s+[A-Z][a-z]")
 _ASIDE = re.compile(r"\b(?:when|as)\b")
 _CAPITALS = re.compile(r"[\s,(]{0,3}([A-Z]{2,5})\b")
+_NOTHING = frozenset({"", " ", ", ", ",", ": ", ":"})
 _WILL_LIFT = re.compile(r"\s+(?:will\s+)?(?:be\s+)?(?:lifts?|lifted|ends?|expires?)\b")
 
 
@@ -29,6 +30,10 @@ def chain(opening: Opening, tokens: list[Token]) -> tuple[list[Token], bool]:
     raw, text, words = opening.raw, opening.text, opening.lexicon
     for token in tokens:
         gap = text[last : token.start]
+        if gap in _NOTHING and raw[last - 1] != "." and not (links and isinstance(token, Event | Twist)):
+            links.append(token)
+            last = token.end
+            continue
         if _is_apart(opening, last, token) or _breaks(raw[last : token.start], gap, links, token, words):
             if _is_left_out(text[last : token.end], links, token, words):
                 links.append(Twist(start=last, end=last))
@@ -41,7 +46,7 @@ def chain(opening: Opening, tokens: list[Token]) -> tuple[list[Token], bool]:
             links.append(Twist(start=last, end=last))
         if clocked and re.search(r"[/;\n]", gap):
             links.append(Token(start=last, end=token.start))
-        murky = murky or _FIGURE.search(CODE.sub("", gap)) is not None
+        murky = murky or (len(gap) > 2 and _FIGURE.search(CODE.sub("", gap)) is not None)
         links.append(token)
         last = token.end
     return links, murky
@@ -98,6 +103,8 @@ def is_strange(raw_gap: str, words: Lexicon) -> bool:
 
 def days_before(opening: Opening) -> list[Token]:
     """The days that end right before an opening, with little but filler between."""
+    if opening.floor == opening.start:
+        return []
     days: list[Token] = []
     border = opening.start
     words = opening.lexicon

@@ -9,7 +9,9 @@ from scheduler.embargo.lexer import cut
 from scheduler.embargo.openings import Opening, unknown
 from scheduler.embargo.tokens import About, Clock, Day, Event, Relative, Token, Twist, Until, Weekday, Where
 
-POINTS_BACK = re.compile(r"\b(?:then|(?:this|that|the (?:above|following)) (?:exact )?(?:time|date|hour))\b")
+POINTS_BACK = re.compile(
+    r"\b(?:then|(?:this|that|the (?:above|following|stated|given)) (?:exact )?(?:time|date|hour))\b"
+)
 """Words that mean a time told elsewhere."""
 
 _CLAUSE_END = re.compile(r"[\n.;:!?*(]|\s-\s")
@@ -37,9 +39,10 @@ def event(opening: Opening, links: list[Token]) -> Event | None:
     if about and not (clock and clock.start < about.start):
         clause = opening.text[until.end : about.start]
         return None if re.search(r"\d", clause) or not unknown(clause, words) else _clause(until, clause)
-    clause, *more = _CLAUSE_END.split(opening.text[until.end : opening.ceiling], maxsplit=1)
-    if not more and opening.ceiling < len(opening.text):
+    ends = _CLAUSE_END.search(opening.text, until.end, opening.ceiling)
+    if (ends.group() == ":") if ends else (opening.ceiling < len(opening.text)):
         return None
+    clause = opening.text[until.end : ends.start() if ends else opening.ceiling]
     known = Clock | Day | Weekday | Relative | Twist | About | Event
     timed = any(isinstance(token, known) for token in cut(clause, 0, len(clause), words))
     if timed or POINTS_BACK.search(clause) or re.search(r"\d|[\[{<_]", clause):

@@ -169,6 +169,8 @@ def _by_custom(token: Day, default_zone: str) -> list[DateParts]:
 def _dates(case: Case, year: int | None, month: int | None, day: int, weekdays: list[Weekday]) -> list[date]:
     """The days a date may mean, by the rule of :func:`scheduler.embargo.text.read` where it says no year."""
     issued = case.context.issued
+    if year is not None and year < 100:
+        year = _century(case.context, year)
     if year is not None and month is not None:
         return [whole] if (whole := _date(year, month, day)) else []
     if issued is None:
@@ -185,6 +187,14 @@ def _dates(case: Case, year: int | None, month: int | None, day: int, weekdays: 
         case.doubt("no year is stated, and the day passed shortly before the day of issue")
         return [before, first]
     return [first] if first else []
+
+
+def _century(context: Context, short: int) -> int:
+    """The year that two digits name: the one nearer to the day of issue, or to now."""
+    bound = context.issued or context.seen or (context.now.date() if context.now else None)
+    if bound is None:
+        return short + (1900 if short > 69 else 2000)
+    return min((century + short for century in (1900, 2000, 2100)), key=lambda year: abs(year - bound.year))
 
 
 def _presumed(case: Case, month: int | None, day: int, weekdays: list[Weekday]) -> list[date]:

@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from functools import cache
 
 from scheduler.embargo.lexicon import Lexicon
-from scheduler.embargo.rules import ABBREVIATED, HALF, LETTER, SEASONS, UNITS, YEAR, offset, times, year
+from scheduler.embargo.rules import ABBREVIATED, HALF, LETTER, SEASONS, UNITS, YEAR, offset, times
 from scheduler.embargo.tokens import Clock, DateParts, Day, Relative, Token, Weekday, Where
 from scheduler.embargo.zones import keys, places
 
-# A token starts where a word does, but for the "t" of an ISO date and what may follow its time.
-_ATOM = re.compile(
-    rf"(?:(?<!\w)|(?<=\dt))(?:(?P<figure>\d)|(?P<word>{LETTER}+))"
-    r"|(?P<offset>(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>[0-5]\d)(?!\d))|(?P<zulu>(?<=\d)z(?!\w))"
-)
+# No look behind: the search leaps from one of these characters to the next.
+_ATOM = re.compile(rf"(?P<word>{LETTER}+)|(?P<figure>\d+)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>[0-5]\d)(?!\d)")
 _ORDINAL = r"(?:\s?(?:st|nd|rd|th|er|°)\b\.?|\.|°)?"
 _DAY_FIRST = re.compile(
     rf"(?P<day>\d{{1,2}}){_ORDINAL}\s*(?:(?P<of>{LETTER}{{1,3}})\s+|-)?(?P<month>{LETTER}{{3,}})\.?"
@@ -61,8 +58,14 @@ def cut(text: str, start: int, end: int, lexicon: Lexicon) -> list[Token]:
     """The tokens of a stretch of folded text, in order."""
     tokens: list[Token] = []
     position = start
+    rules, numbers = lexicon.rules, lexicon.numbers
     for atom in _ATOM.finditer(text, start, end):
-        if atom.start() < position:
+        begin, word = atom.start(), atom["word"]
+        if begin < position:
+            continue
+        if word and word not in rules and word not in numbers and not text.startswith("/", atom.end()):
+            continue
+        if begin and (text[begin - 1].isalnum() or text[begin - 1] == "_") and not _goes_on(text, begin, atom):
             continue
         token = _token(text, atom, end, lexicon)
         if token is not None:
@@ -75,14 +78,20 @@ def cut(text: str, start: int, end: int, lexicon: Lexicon) -> list[Token]:
     return tokens
 
 
+def _goes_on(text: str, begin: int, atom: re.Match[str]) -> bool:
+    """Whether a token may begin within a word all the same: at the time or the Z of an instant in ISO 8601, at an offset."""
+    before = text[begin - 1]
+    if atom["figure"]:
+        return before == "t" and text[max(0, begin - 2)].isdigit()
+    return before.isdigit() and (atom["sign"] is not None or atom["word"] == "z")
+
+
 def _token(text: str, atom: re.Match[str], end: int, lexicon: Lexicon) -> Token | None:
     start, word = atom.start(), atom["word"]
     if atom["figure"]:
         return _figure(text, start, end, lexicon)
-    if atom["offset"]:
+    if atom["sign"]:
         return offset(atom)
-    if atom["zulu"]:
-        return Where(start=start, end=atom.end(), quarters=0)
     best: Token | None = None
     rank = 0
     for rule in lexicon.rules.get(word, ()):
@@ -103,6 +112,8 @@ def _token(text: str, atom: re.Match[str], end: int, lexicon: Lexicon) -> Token 
 
 def _timed_places(text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[Where]:
     """The places before the word "time", such as "San Diego time"."""
+    if not any(text.find(word, start, end) >= 0 for word in lexicon.times):
+        return
     for time in lexicon.time.finditer(text, start, end):
         left = max(start, time.start() - 48)
         words = list(re.finditer(rf"{LETTER}(?:{LETTER}|[.',])*", text[left : time.start()]))
@@ -132,7 +143,7 @@ def _bare_places(text: str, tokens: list[Token], end: int) -> Iterator[Where]:
 def _figure(text: str, start: int, end: int, lexicon: Lexicon) -> Token | None:
     found = _DAY_FIRST.match(text, start, end)
     if found and found["month"] in lexicon.months and {found["of"], found["of2"]} <= {None, *lexicon.of}:
-        dates = ((year(found["year"]), lexicon.months[found["month"]], int(found["day"])),)
+        dates = ((int(found["year"]) if found["year"] else None, lexicon.months[found["month"]], int(found["day"])),)
         return Day(start=start, end=found.end(), dates=dates)
     found = lexicon.counted.match(text, start, end) if lexicon.counted else None
     if found:
@@ -180,7 +191,7 @@ def _day(found: re.Match[str]) -> Day:
         case "stroke":
             dates = ((None, int(one("m5")), int(one("d5"))), (None, int(one("d5")), int(one("m5"))))
         case _:
-            named = year(one("y3"))
+            named = int(one("y3"))
             dates = ((named, int(one("b")), int(one("a"))), (named, int(one("a")), int(one("b"))))
     return Day(start=found.start(), end=found.end(), dates=dates)
 

@@ -28,6 +28,7 @@ class Lexicon:
     counted: re.Pattern[str] | None
     of: frozenset[str]
     filler: frozenset[str]
+    times: tuple[str, ...]
     time: re.Pattern[str]
     joins: re.Pattern[str]
     label: re.Pattern[str]
@@ -59,6 +60,7 @@ def lexicon(languages: tuple[Language, ...]) -> Lexicon:
         | {word: midnight for language in languages for word in language.midnight},
         of=frozenset(word for language in languages for word in language.of),
         filler=frozenset(word for language in languages for word in language.does_without()),
+        times=tuple(word for language in languages for word in language.time),
         time=re.compile(phrases("time")),
         joins=re.compile(rf"{phrases('joins')}|{phrases('until')}|{phrases('leads')}|;"),
         counted=re.compile(rf"(?P<number>[2-6])\.?\s?[aª°]?\.?[\s-]{{0,2}}(?:{'|'.join(counted)})\b")

@@ -83,7 +83,7 @@ def openings(raw: str, text: str, only: Language | None) -> list[Opening] | None
     for number, (sort, form, start, end) in enumerate(places):
         floor = max(places[number - 1][3] if number else 0, start - _BEFORE)
         ceiling = min(places[number + 1][2] if number + 1 < len(places) else len(text), end + _REACH)
-        words = lexicon(_languages(text, floor, ceiling, only))
+        words = lexicon(_languages(text, max(floor, start - 60), min(ceiling, end + 180), only))
         opened.append(
             Opening(
                 raw=raw,
@@ -102,6 +102,8 @@ def openings(raw: str, text: str, only: Language | None) -> list[Opening] | None
 
 def unknown(gap: str, words: Lexicon) -> list[str]:
     """The words between two tokens that a statement can't do without explaining."""
+    if len(gap) < 3 and not gap.strip(" ,("):
+        return []
     return [word for word in _WORD.findall(gap) if word not in words.filler]
 
 

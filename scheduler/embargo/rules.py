@@ -166,14 +166,6 @@ def _firsts(words: Iterable[str]) -> frozenset[str]:
     return frozenset(first for word in words for first in first_words(word))
 
 
-def year(digits: str | None) -> int | None:
-    """The year that four or two digits name."""
-    if digits is None:
-        return None
-    short = int(digits)
-    return short if short > 99 else short + (1900 if short > 69 else 2000)
-
-
 def times(hour: int, minute: int, *, half: str, sure: bool) -> tuple[tuple[int, int, int], ...]:
     """The readings of an hour and minute as days to add, hour, minute; none where no clock shows them.
 
@@ -194,7 +186,7 @@ def times(hour: int, minute: int, *, half: str, sure: bool) -> tuple[tuple[int, 
 
 
 def _month_first(found: re.Match[str], *, months: dict[str, int]) -> Day:
-    dates = ((year(found["year"]), months[found["month"]], int(found["day"])),)
+    dates = ((int(found["year"]) if found["year"] else None, months[found["month"]], int(found["day"])),)
     return Day(start=found.start(), end=found.end(), dates=dates)
 
 

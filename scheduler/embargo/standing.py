@@ -17,11 +17,12 @@ def _phrases(name: str) -> str:
 
 _LABELS = re.compile(rf"(?:{_phrases('label')}\s+)+$")
 _OTHERS = re.compile(rf"{_phrases('others')}\s*$")
-_EXAMPLES, _REPORTS, _AFTERWARDS, _OURS = (
-    re.compile(_phrases(name)) for name in ("examples", "reports", "after", "ours")
+_EXAMPLES, _REPORTS, _AFTERWARDS, _BEHIND, _OURS = (
+    re.compile(_phrases(name)) for name in ("examples", "reports", "after", "behind", "ours")
 )
 _SUBJECT = re.compile(r"\b(?:subject|re|fwd?|aw|wg|betreff|objet|asunto|oggetto|assunto|onderwerp)\s*:")
 _MARK = "\"'"
+_MARKED = re.compile(r"[\"'(]")
 _ABBREVIATED = re.compile(r"\b(?:[ap]\.?m|[a-z]|sen|mr|mrs|ms|dr|hon|rt|st|no|vs)\.$")
 _SHOWN = re.compile(r"(?:\breads?|like this|as follows|for example|e\.g\.|example|such as)$")
 _LABEL = re.compile(r"\s*(?:[:-]|until|till|\d|bis|fino|hasta|jusqu)")
@@ -29,6 +30,7 @@ _HOUR = re.compile(r"(?<=\d)\s*(?:[ap]\.?m|hours|hrs|uhr|h)\b")
 _LIFTS = re.compile(rf"\s+(?:will\s+|now\s+)?(?:lifts?|ends?|expires?|{_phrases('leads')})\b")
 _ARTICLE = re.compile(r"^\W*(?:the|el|l'|il|o|het|die|das|der|le)\s*$")
 _LABEL_WORDS = 7  # a label with more behind it, and no time among that, is a heading of something else
+_NEAR = 60  # of these, those that can name the kind of embargo
 _BACK = 240  # characters before an opening that can say whose embargo it is
 
 
@@ -80,6 +82,8 @@ def is_label(raw: str, text: str, start: int, end: int) -> bool:
 
 def is_quoted(raw: str, text: str, start: int, end: int) -> bool:
     """Whether an opening is only named: the word in quotation marks or brackets, or its wording quoted in a sentence of prose."""
+    if not _MARKED.search(text, max(0, start - 40), end + 1):
+        return False
     label = _LABELS.search(text, max(0, start - 40), start)
     begin = label.start() if label else start
     before, after = text[max(0, begin - 1) : begin], text[end : end + 1]
@@ -101,11 +105,16 @@ def is_shown(text: str, start: int) -> bool:
 
 def is_of_others(lead: str, after: str, *, banner: bool) -> bool:
     """Whether the words around an opening say that the embargo is none of this text: another's, a rule, an example."""
-    if banner:
-        lead = lead[lead.rfind("\n") + 1 :]
-    lead = _LABELS.sub("", lead)
-    reported = _EXAMPLES.search(lead) or (not banner and _REPORTS.search(lead))
-    return bool(reported or _OTHERS.search(lead) or _AFTERWARDS.match(after))
+    if _AFTERWARDS.match(after) or "?" in re.split(r"[.\n]", after[:80], maxsplit=1)[0]:
+        return True
+    if _BEHIND.search(after.partition(".")[0][:160]):
+        return True
+    lead = lead[lead.rfind("\n") + 1 :] if banner else lead
+    if not lead or lead.isspace():
+        return False
+    near = lead[-_NEAR:]
+    other = _OTHERS.search(near) or _OTHERS.search(_LABELS.sub("", near))
+    return bool(other or _EXAMPLES.search(lead) or (not banner and _REPORTS.search(lead)))
 
 
 def is_ours(lead: str, after: str) -> bool:

@@ -89,7 +89,11 @@ def _statement(opening: Opening) -> Found | None:
     kinds = {type(link) for link in links}
     if not kinds & {Clock, Day, Event, Weekday, Relative}:
         links = clock_before(opening, prose=not banner)
-        if not links and not (banner and is_label(raw, text, start, end)) and not (ours and leads):
+        if (
+            not links
+            and not (banner and is_label(raw, text, start, end))
+            and not (ours and leads and opening.form != "ban")
+        ):
             return None
     elif not led and not kinds >= {Day, Clock}:
         return None

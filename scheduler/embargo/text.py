@@ -93,6 +93,8 @@ def _answer(found: Sequence[Found], statements: tuple[Statement, ...], context: 
 
 
 def _began(folded: str) -> time | None:
+    if "via " not in folded and "call" not in folded and "briefing" not in folded:
+        return None
     found = _BEGAN.search(folded, 0, 20_000)
     if found is None or not 1 <= int(found["hour"]) <= 12:
         return None

@@ -30,7 +30,10 @@ class Clock(Token):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day(Token):
-    """A calendar day. ``dates`` are its readings as year, month, day; year and month are ``None`` where they aren't said."""
+    """A calendar day. ``dates`` are its readings as year, month, day.
+
+    Year and month are ``None`` where they aren't said; a year below 100 is one of two digits.
+    """
 
     dates: tuple[DateParts, ...]
 

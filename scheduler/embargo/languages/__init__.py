@@ -81,6 +81,7 @@ class Language:
     examples: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
     ours: tuple[str, ...] = ()
 
     def does_without(self) -> frozenset[str]:
@@ -138,7 +139,7 @@ _SCANNED = re.compile(
     r"|(?<!\w)l(?=\d(?!\w))|(?<!\w)[12]o(?=\s(?:uhr|h|horas|heures|uur|ore)\b)|(?<=\b2)o(?=\d\d\b)|(?<=\b2\d)o(?=\d\b)"
 )
 _LETTERED = re.compile(r"0(?<=[a-z]0)(?!\d)|0(?<!\w0)(?=re\b)")
-_MIXED = re.compile(r"[ol.:] ?\d|\d ?[.:]? ?[ol]")
+_MIXED = re.compile(r"[ol](?:(?<=\d.)|(?=[\d.:])|(?<=[.:].)(?=[\dol]))")
 
 
 def mend(folded: str) -> str:
