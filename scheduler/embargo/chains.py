@@ -12,7 +12,7 @@ from scheduler.embargo.openings import PARAGRAPH, Opening, unknown
 from scheduler.embargo.standing import STOP
 from scheduler.embargo.tokens import About, Clock, Day, Event, Relative, Token, Twist, Until, Weekday, Where
 
-CODE = re.compile(r"(?<![\w-])[a-z]+[-/ ]?\d+[-/]\d[\d-]*")
+CODE = re.compile(r"(?<![\w-])(?:[a-z]+[-/ ]?\d+[-/]\d[\d-]*|[a-z]{1,3}\s?\d+,?/\s?\d+)")
 """A file or release number, in which figures say nothing about the time."""
 
 _FIGURE = re.compile(rf"\d|{any_phrase(every()[0].numbers)}")
@@ -98,7 +98,7 @@ def _breaks(raw_gap: str, gap: str, links: list[Token], token: Token, words: Lex
 def is_strange(raw_gap: str, words: Lexicon) -> bool:
     """Whether what follows a clock time looks like the name of a zone that is not known."""
     found = _CAPITALS.match(raw_gap)
-    return found is not None and bool(unknown(found[1].lower(), words))
+    return found is not None and found[1].endswith("T") and bool(unknown(found[1].lower(), words))
 
 
 def days_before(opening: Opening) -> list[Token]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
 from scheduler.embargo.chains import CODE, is_strange
 from scheduler.embargo.lexer import cut
@@ -17,7 +18,8 @@ POINTS_BACK = re.compile(
 _CLAUSE_END = re.compile(r"[\n.;:!?*(]|\s-\s")
 _ELSEWHERE = re.compile(r"[\s,]*in\s+[a-z]")
 _UNKNOWN_TIME = re.compile(r"\W{0,2}(?!local|same|this|that|exact|standard)[a-z][\w.-]*(?: [a-z][\w.-]*)? time\b")
-_ANOTHER = re.compile(r"\bnot\b[^.\n]{0,60}\b(?:before|until)\b")
+_ANOTHER = re.compile(r"\bnot\b[^.]{0,60}\b(?:before|until)\b")
+_LIST = re.compile(r"\s+[a-z ]{3,20}\n\s*")
 _SENTENCE_END = re.compile(r"(?:(?<=\w{5})|(?<=\d[ap]m)|(?<=[ap]\.m))[.!?](?:\s|$)")
 _ALTERNATIVE = re.compile(r"^\W*or\b")
 
@@ -86,10 +88,16 @@ def _turns(opening: Opening, last: int, tail: str, links: list[Token]) -> bool:
         return True
     if Clock not in kinds:
         return False
-    if not kinds & {Day, Weekday, Relative} and opening.lexicon.hangs.match(tail):
+    if not kinds & {Day, Weekday, Relative} and (opening.lexicon.hangs.match(tail) or _is_misspelt_day(opening, tail)):
         return True
     strange = isinstance(links[-1], Clock) and is_strange(opening.raw[last : last + len(tail)], opening.lexicon)
     return Where not in kinds and bool(_ELSEWHERE.match(tail) or _UNKNOWN_TIME.match(tail) or strange)
+
+
+def _is_misspelt_day(opening: Opening, tail: str) -> bool:
+    """Whether a word that is nearly a weekday follows at once: "5 p.m. Mondya"."""
+    word = re.match(r"[\s,(]{0,3}(\w{4,10})", tail)
+    return word is not None and bool(get_close_matches(word[1], opening.lexicon.weekdays, n=1))
 
 
 def _goes_on(opening: Opening, last: int, links: list[Token], tokens: list[Token]) -> bool:
@@ -102,7 +110,7 @@ def _goes_on(opening: Opening, last: int, links: list[Token], tokens: list[Token
         return False
     gap = opening.text[last : following.start]
     listed = re.search(r"[;,]", gap) is not None and not re.search(r"[\n.:()-]", gap)
-    return listed and len(unknown(gap, opening.lexicon)) <= 4
+    return (listed or _LIST.fullmatch(gap) is not None) and len(unknown(gap, opening.lexicon)) <= 4
 
 
 def _is_undated(links: list[Token]) -> bool:
@@ -116,7 +124,7 @@ def _unread_day(opening: Opening, last: int) -> Token | None:
     Figures give a :class:`Twist`, for they may mean another day than the one of issue.
     """
     text, words = opening.text, opening.lexicon
-    rest, *lines = text[last : last + 200].split("\n")
+    rest, *lines = text[last : min(last + 200, opening.ceiling)].split("\n")
     rest = CODE.sub("", rest[: stop.start()] if (stop := _SENTENCE_END.search(rest)) else rest)
     if re.search(r"\d", rest):
         return Twist(start=last, end=last)

@@ -32,7 +32,7 @@ _FIGURES = re.compile(
             "dm": r"(?P<d4>[0-3]?\d)\.(?P<m4>0?\d|1[0-2])\.(?!\d)",
             "stroke": r"(?P<d5>[0-3]?\d)/(?P<m5>[0-3]?\d)(?![\d/]|\s*[ap]\W?\s?m\b)",
             "mil12": rf"(?P<h1>\d{{1,2}})(?P<n1>[0-5]\d){HALF.format(1)}",
-            "clock12": rf"(?P<h2>\d{{1,2}})(?:\s?[.:]\s?(?P<n2>[0-5o][\do]))?(?:[.:][0-5]\d)?{HALF.format(2)}",
+            "clock12": rf"(?P<h2>\d{{1,2}})(?:(?:\s?[.:]\s?|,)(?P<n2>[0-5o][\do]))?(?:[.:][0-5]\d)?{HALF.format(2)}",
             "clock24": r"(?P<h3>\d{1,2})(?:[:.]|\s?(?P<mark>h|u|uhr)\s?|,(?=\d\d\s?(?:uhr|uur|ore|h)\b))(?P<n3>[0-5]\d)"
             r"(?:[:.][0-5]\d)?(?!\d|[./]\d)"
             rf"(?:\s*(?P<u3>{UNITS})(?![a-z])\.?)?",
@@ -102,8 +102,7 @@ def _token(text: str, atom: re.Match[str], end: int, lexicon: Lexicon) -> Token 
         if token and (best is None or token.end > best.end):
             best, rank = token, rule.rank
     if best is None and word in lexicon.numbers and _names_half(text, atom.end(), end, lexicon):
-        hour = lexicon.numbers[word]
-        return Clock(start=start, end=atom.end(), times=times(hour, 0, half="", sure=False), digits=1)
+        return _bare_hour(start, atom.end(), lexicon.numbers[word])
     if text.startswith("/", atom.end()) and (best is None or rank > 6) and (found := _IANA.match(text, start, end)):
         key = _key_names().get(found.group())
         return Where(start=start, end=found.end(), key=key) if key else best
@@ -152,11 +151,17 @@ def _figure(text: str, start: int, end: int, lexicon: Lexicon) -> Token | None:
     if found and found["word"] in lexicon.noons:
         return lexicon.noons[found["word"]](found)
     found = _FIGURES.match(text, start, end)
-    if found is None and (hour := _HOUR.match(text, start, end)) and _names_half(text, hour.end(), end, lexicon):
-        return Clock(start=start, end=hour.end(), times=times(int(hour["hour"]), 0, half="", sure=False), digits=1)
-    if found is None or (found.lastgroup == "stroke" and _is_no_day(text, found, lexicon)):
-        return None
-    return _day(found) if found.lastgroup in {"iso", "num", "dm", "ordinal", "stroke"} else _clock(found)
+    if found is None:
+        hour = _HOUR.match(text, start, end)
+        named = hour is not None and _names_half(text, hour.end(), end, lexicon)
+        return _bare_hour(start, hour.end(), int(hour["hour"])) if hour and named else None
+    if found.lastgroup in {"iso", "num", "dm", "ordinal", "stroke"}:
+        return None if found.lastgroup == "stroke" and _is_no_day(text, found, lexicon) else _day(found)
+    return _clock(found) if found.lastgroup != "hour" or found["u5"] in lexicon.units else None
+
+
+def _bare_hour(start: int, end: int, hour: int) -> Clock:
+    return Clock(start=start, end=end, times=times(hour, 0, half="", sure=False), digits=1)
 
 
 def _names_half(text: str, position: int, end: int, lexicon: Lexicon) -> bool:

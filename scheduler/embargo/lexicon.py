@@ -24,6 +24,8 @@ class Lexicon:
     rules: dict[str, tuple[Rule, ...]]
     months: dict[str, int]
     numbers: dict[str, int]
+    weekdays: tuple[str, ...]
+    units: frozenset[str]
     noons: Mapping[str, Make]
     counted: re.Pattern[str] | None
     of: frozenset[str]
@@ -33,6 +35,7 @@ class Lexicon:
     joins: re.Pattern[str]
     label: re.Pattern[str]
     hangs: re.Pattern[str]
+    occasion: re.Pattern[str]
 
 
 @cache
@@ -56,6 +59,8 @@ def lexicon(languages: tuple[Language, ...]) -> Lexicon:
         rules={word: _merged(several) for word, several in by_word.items()},
         months={word: number for language in reversed(languages) for word, number in language.months.items()},
         numbers={word: number for language in reversed(languages) for word, number in language.numbers.items()},
+        weekdays=tuple(word for language in languages for word in language.weekdays if len(word) > 3),
+        units=frozenset(word for language in languages for word in language.units),
         noons={word: noon for language in languages for word in language.noon}
         | {word: midnight for language in languages for word in language.midnight},
         of=frozenset(word for language in languages for word in language.of),
@@ -66,6 +71,7 @@ def lexicon(languages: tuple[Language, ...]) -> Lexicon:
         counted=re.compile(rf"(?P<number>[2-6])\.?\s?[aª°]?\.?[\s-]{{0,2}}(?:{'|'.join(counted)})\b")
         if counted
         else None,
+        occasion=re.compile(phrases("occasion")),
         hangs=re.compile(rf"[\s,]*{phrases('hangs')}"),
         label=re.compile(rf"(?:{phrases('label')}\s+)+$"),
     )

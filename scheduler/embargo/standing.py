@@ -30,6 +30,7 @@ _HOUR = re.compile(r"(?<=\d)\s*(?:[ap]\.?m|hours|hrs|uhr|h)\b")
 _LIFTS = re.compile(rf"\s+(?:will\s+|now\s+)?(?:lifts?|ends?|expires?|{_phrases('leads')})\b")
 _ARTICLE = re.compile(r"^\W*(?:the|el|l'|il|o|het|die|das|der|le)\s*$")
 _LABEL_WORDS = 7  # a label with more behind it, and no time among that, is a heading of something else
+_AGAINST = re.compile(r"\s+against\b")  # on a banner: against delivery, be that word legible or not
 _NEAR = 60  # of these, those that can name the kind of embargo
 _BACK = 240  # characters before an opening that can say whose embargo it is
 
@@ -105,7 +106,9 @@ def is_shown(text: str, start: int) -> bool:
 
 def is_of_others(lead: str, after: str, *, banner: bool) -> bool:
     """Whether the words around an opening say that the embargo is none of this text: another's, a rule, an example."""
-    if _AFTERWARDS.match(after) or "?" in re.split(r"[.\n]", after[:80], maxsplit=1)[0]:
+    if _AFTERWARDS.match(after) and not (banner and _AGAINST.match(after)):
+        return True
+    if not banner and "?" in re.split(r"[.\n]", after[:80], maxsplit=1)[0]:
         return True
     if _BEHIND.search(after.partition(".")[0][:160]):
         return True

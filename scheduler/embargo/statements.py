@@ -84,7 +84,11 @@ def _statement(opening: Opening) -> Found | None:
     order = opening.form in {"order", "ban"} or text.startswith("nicht", start)
     ours = banner or order or opening.form == "loose" or is_ours(lead, text[end : end + 40])
     leads = _is_led(opening, links)
-    labelled = banner and (not raw[start:end].islower() or _LABELLED.match(raw, end) is not None)
+    labelled = (
+        banner
+        and (not raw[start:end].islower() or _LABELLED.match(raw, end) is not None)
+        and not _is_of_occasion(opening, links)
+    )
     led = labelled or order or leads or _LIFTS.search(lead) is not None
     kinds = {type(link) for link in links}
     if not kinds & {Clock, Day, Event, Weekday, Relative}:
@@ -141,6 +145,12 @@ def _is_led(opening: Opening, links: list[Token]) -> bool:
         return False
     strange = unknown(opening.text[opening.end : until.start], opening.lexicon)
     return len(strange) <= (4 if until.end - until.start > 2 else 0)
+
+
+def _is_of_occasion(opening: Opening, links: list[Token]) -> bool:
+    """Whether what stands behind a label is the time of an occasion: "EMBARGO - press conference on 4 June, 10 a.m."."""
+    first = next((link for link in links if isinstance(link, Clock | Day | Weekday | Relative)), None)
+    return first is not None and opening.lexicon.occasion.search(opening.text, opening.end, first.start) is not None
 
 
 def _found(

@@ -64,6 +64,7 @@ class Language:
     event: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     twist: tuple[str, ...] = ()
+    occasion: tuple[str, ...] = ()
     time: tuple[str, ...] = ()
     local: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
