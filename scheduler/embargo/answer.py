@@ -29,7 +29,8 @@ class Lift:
     zone: str
 
     def __str__(self) -> str:
-        return f"{self.local:%Y-%m-%d %H:%M} {self.zone} ({self.at:%Y-%m-%d %H:%M} UTC)"
+        local, at = (one.replace(tzinfo=None).isoformat(" ", "minutes") for one in (self.local, self.at))
+        return f"{local} {self.zone} ({at} UTC)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

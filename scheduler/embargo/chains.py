@@ -26,19 +26,19 @@ _WILL_LIFT = re.compile(r"\s+(?:will\s+)?(?:be\s+)?(?:lifts?|lifted|ends?|expire
 def chain(opening: Opening, tokens: list[Token]) -> tuple[list[Token], bool]:
     """The tokens that follow an opening without a break, and whether figures that were not understood stand among them."""
     links: list[Token] = []
-    last, murky = opening.end, False
+    last, murky, clocked = opening.end, False, False
     raw, text, words = opening.raw, opening.text, opening.lexicon
     for token in tokens:
         gap = text[last : token.start]
         if gap in _NOTHING and raw[last - 1] != "." and not (links and isinstance(token, Event | Twist)):
             links.append(token)
             last = token.end
+            clocked = clocked or isinstance(token, Clock)
             continue
         if _is_apart(opening, last, token) or _breaks(raw[last : token.start], gap, links, token, words):
             if _is_left_out(text[last : token.end], links, token, words):
                 links.append(Twist(start=last, end=last))
             break
-        clocked = any(isinstance(link, Clock) for link in links)
         if not clocked and STOP.search(gap):
             # "Simultaneous release in London. Not before 9 a.m.": the place is not that of the time.
             links = [link for link in links if not isinstance(link, Where)]
@@ -49,6 +49,7 @@ def chain(opening: Opening, tokens: list[Token]) -> tuple[list[Token], bool]:
         murky = murky or (len(gap) > 2 and _FIGURE.search(CODE.sub("", gap)) is not None)
         links.append(token)
         last = token.end
+        clocked = clocked or isinstance(token, Clock)
     return links, murky
 
 

@@ -147,7 +147,7 @@ def _figure(text: str, start: int, end: int, lexicon: Lexicon) -> Token | None:
     found = lexicon.counted.match(text, start, end) if lexicon.counted else None
     if found:
         return Weekday(start=start, end=found.end(), number=int(found["number"]) - 2)
-    found = _TWELVE.match(text, start, end)
+    found = _TWELVE.match(text, start, end) if text.startswith("12", start) else None
     if found and found["word"] in lexicon.noons:
         return lexicon.noons[found["word"]](found)
     found = _FIGURES.match(text, start, end)

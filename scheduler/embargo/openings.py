@@ -155,5 +155,5 @@ def _languages(text: str, floor: int, ceiling: int, only: Language | None) -> tu
         for language in speakers.get(word, ()):
             scores[language] = scores.get(language, 0) + 1
     most = max(scores.values())
-    likely = sorted((language for language in scores if 2 * scores[language] >= most), key=lambda one: -scores[one])
+    likely = sorted((language for language in scores if 3 * scores[language] >= 2 * most), key=lambda one: -scores[one])
     return tuple(likely) if english in likely else (*likely, english)
