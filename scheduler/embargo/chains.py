@@ -19,6 +19,7 @@ _FIGURE = re.compile(rf"\d|{any_phrase(every()[0].numbers)}")
 _SENTENCE = re.compile(r"[.!?]\s+[A-Z][a-z]")
 _ASIDE = re.compile(r"\b(?:when|as)\b")
 _CAPITALS = re.compile(r"[\s,(]{0,3}([A-Z]{2,5})\b")
+_HOURS = re.compile(r"\s*(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5]\d)\s+")
 _NOTHING = frozenset({"", " ", ", ", ",", ": ", ":"})
 _WILL_LIFT = re.compile(r"\s+(?:will\s+)?(?:be\s+)?(?:lifts?|lifted|ends?|expires?)\b")
 
@@ -133,5 +134,8 @@ def clock_before(opening: Opening, *, prose: bool) -> list[Token]:
     if prose:
         begin = max([opening.floor, *(stop.end() for stop in STOP.finditer(text, opening.floor, opening.start))])
     tokens = cut(text, begin, opening.start, opening.lexicon)
+    if not prose and (hours := _HOURS.fullmatch(text, begin, opening.start)):
+        times = ((0, int(hours["hour"]), int(hours["minute"])),)
+        return [Clock(start=begin, end=opening.start, times=times, digits=2)]
     timed = any(isinstance(token, Clock | Event) if prose else isinstance(token, Clock) for token in tokens)
     return tokens if timed and len(unknown(text[tokens[-1].end : opening.start], opening.lexicon)) <= prose else []

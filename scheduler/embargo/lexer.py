@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from scheduler.embargo.languages import every
 from scheduler.embargo.lexicon import Lexicon
 from scheduler.embargo.rules import ABBREVIATED, HALF, LETTER, SEASONS, UNITS, YEAR, offset, times
 from scheduler.embargo.tokens import Clock, DateParts, Day, Relative, Token, Weekday, Where
@@ -14,22 +15,25 @@ from scheduler.embargo.zones import keys, places
 # No look behind: the search leaps from one of these characters to the next.
 _ATOM = re.compile(rf"(?P<word>{LETTER}+)|(?P<figure>\d+)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>[0-5]\d)(?!\d)")
 _ORDINAL = r"(?:\s?(?:st|nd|rd|th|er|°)\b\.?|\.|°)?"
+_OF = "|".join({re.escape(word) for language in every() for word in language.of})
 _DAY_FIRST = re.compile(
-    rf"(?P<day>\d{{1,2}}){_ORDINAL}\s*(?:(?P<of>{LETTER}{{1,3}})\s+|-)?(?P<month>{LETTER}{{3,}})\.?"
-    rf"(?:[\s,-]{{0,3}}(?:(?P<of2>{LETTER}{{1,3}})\s+)?(?P<year>{YEAR}))?"
+    rf"(?P<day>\d{{1,2}}){_ORDINAL}\s*(?:(?P<of>{_OF})\s+|-)?(?P<month>{LETTER}{{3,}})\.?"
+    rf"(?:[\s,-]{{0,3}}(?:(?P<of2>{_OF})\s+)?(?P<year>{YEAR}))?"
 )
 _HOUR = re.compile(r"(?P<hour>1?\d)(?=\s[a-z])")
 _NAME = re.compile(rf"\s*(?P<name>{LETTER}+)")
 _TWELVE = re.compile(rf"12(?:[.:]00)?\s+(?P<word>{LETTER}[\w-]*)")
 _ALONE = "|".join(sorted(set(UNITS.split("|")) - {"hours", "hrs", "hr"}, key=len, reverse=True))
 _ZONISH = rf"(?:{ABBREVIATED}|local|(?:[a-z.]+\s+){{1,2}}time)\b"
+# "Embargoed to 1600": four figures behind such a word are a time, but not those that may be a year.
+_LED = r"(?:(?<=to \d{4})|(?<=until \d{4})|(?<=till \d{4})|(?<=before \d{4}))(?<!19\d\d)(?<!20\d\d)(?<!21\d\d)"
 _FIGURES = re.compile(
     "|".join(
         f"(?P<{name}>{form})"
         for name, form in {
             "iso": r"(?P<yi>\d{4})-(?P<mi>\d\d)-(?P<di>\d\d)(?:t(?=\d)|(?!\d))",
             "num": r"(?P<a>\d{1,2})\s?(?P<sep>[/.-])\s?(?P<b>\d{1,2})\s?(?P=sep)\s?(?P<y3>(?:19|20|21)\d\d|\d\d)(?!\d|[:.]\d)",
-            "dm": r"(?P<d4>[0-3]?\d)\.(?P<m4>0?\d|1[0-2])\.(?!\d)",
+            "dm": r"(?P<d4>[0-3]?\d)\.(?P<m4>0?[1-9]|1[0-2])\.(?!\d|pm|am)",
             "stroke": r"(?P<d5>[0-3]?\d)/(?P<m5>[0-3]?\d)(?![\d/]|\s*[ap]\W?\s?m\b)",
             "mil12": rf"(?P<h1>\d{{1,2}})(?P<n1>[0-5]\d){HALF.format(1)}",
             "clock12": rf"(?P<h2>\d{{1,2}})(?:(?:\s?[.:]\s?|,)(?P<n2>[0-5o][\do]))?(?:[.:][0-5]\d)?{HALF.format(2)}",
@@ -37,7 +41,7 @@ _FIGURES = re.compile(
             r"(?:[:.][0-5]\d)?(?!\d|[./]\d)"
             rf"(?:\s*(?P<u3>{UNITS})(?![a-z])\.?)?",
             "mil24": r"(?P<h4>[01]\d|2[0-4])(?P<n4>[0-5]\d)"
-            rf"(?:\s*(?:{UNITS})(?![a-z])\.?|(?=[\s(,]{{1,3}}{_ZONISH})|(?<=0\d\d\d)(?!\d))",
+            rf"(?:\s*(?:{UNITS})(?![a-z])\.?|(?=[\s(,]{{1,3}}{_ZONISH})|(?<=0\d\d\d)(?!\d)|{_LED}(?!\d|[./-]\d))",
             "hour": rf"(?P<h5>\d{{1,2}})\s{{0,3}}(?P<u5>{_ALONE})(?![a-z])",
             "ordinal": r"(?P<d8>\d{1,2})(?:st|nd|rd|th)(?![a-z])",
         }.items()

@@ -24,13 +24,22 @@ _SUBJECT = re.compile(r"\b(?:subject|re|fwd?|aw|wg|betreff|objet|asunto|oggetto|
 _MARK = "\"'"
 _MARKED = re.compile(r"[\"'(]")
 _ABBREVIATED = re.compile(r"\b(?:[ap]\.?m|[a-z]|sen|mr|mrs|ms|dr|hon|rt|st|no|vs)\.$")
-_SHOWN = re.compile(r"(?:\breads?|like this|as follows|for example|e\.g\.|example|such as)$")
-_LABEL = re.compile(r"\s*(?:[:-]|until|till|\d|bis|fino|hasta|jusqu)")
+_SHOWN = re.compile(
+    r"(?:\breads?|form(?:at|ula)? is|wording is|written as|like this|as follows|for example|e\.g\.|example|such as)$"
+)
+_LABEL = re.compile(rf"\s*(?:[:-]|\d|{_phrases('until')}|{_phrases('leads')})")
 _HOUR = re.compile(r"(?<=\d)\s*(?:[ap]\.?m|hours|hrs|uhr|h)\b")
-_LIFTS = re.compile(rf"\s+(?:will\s+|now\s+)?(?:lifts?|ends?|expires?|{_phrases('leads')})\b")
+_LIFTS = re.compile(
+    r"\s+(?:on\s+(?:these|this|our|the attached)\s+\w+\s+)?(?:will\s+|now\s+)?(?:be\s+)?"
+    rf"(?:lift(?:s|ed)?|ends?|expires?|{_phrases('leads')})\b"
+)
+IS = re.compile(r"(?:\s+for\s+(?:the|this)\s+\w+)?\s+is\s+(?:actually\s+|now\s+|still\s+)?(?=\d|noon|midnight)")
+"""What leads from the embargo to its time: "the embargo for this call is 9 a.m."."""
+_ARTICLES = frozenset({"the", "an"})
 _ARTICLE = re.compile(r"^\W*(?:the|el|l'|il|o|het|die|das|der|le)\s*$")
 _LABEL_WORDS = 7  # a label with more behind it, and no time among that, is a heading of something else
 _AGAINST = re.compile(r"\s+against\b")  # on a banner: against delivery, be that word legible or not
+_BLANKS = re.compile(r"\{\{|\$\{|\$[a-z]|<%|%s")
 _NEAR = 60  # of these, those that can name the kind of embargo
 _BACK = 240  # characters before an opening that can say whose embargo it is
 
@@ -57,6 +66,8 @@ def is_banner(raw: str, text: str, start: int, end: int) -> bool:
     begin = start - (len(adverb.group()) if adverb else 0)
     head = head[: adverb.start()] if adverb else head
     if not re.search(r"[a-z]", _HOUR.sub("", head)):
+        if adverb and adverb.group().strip() in _ARTICLES and raw[start].islower():
+            return False
         # Prose that a mail program has wrapped goes on from a long line before.
         previous = text[text.rfind("\n", 0, max(line - 1, 0)) + 1 : max(line - 1, 0)].strip()
         return raw[begin].isupper() or not 50 < len(previous) < 200 or bool(head.strip())
@@ -81,6 +92,11 @@ def is_label(raw: str, text: str, start: int, end: int) -> bool:
     return re.match(r":|(?:for|until|till)\b", rest) is not None and len(rest.split()) <= _LABEL_WORDS
 
 
+def is_template(text: str, end: int) -> bool:
+    """Whether what follows an opening is to be filled in by a program."""
+    return _BLANKS.search(text, end, end + 60) is not None
+
+
 def is_quoted(raw: str, text: str, start: int, end: int) -> bool:
     """Whether an opening is only named: the word in quotation marks or brackets, or its wording quoted in a sentence of prose."""
     if not _MARKED.search(text, max(0, start - 40), end + 1):
@@ -101,7 +117,7 @@ def is_quoted(raw: str, text: str, start: int, end: int) -> bool:
 
 def is_shown(text: str, start: int) -> bool:
     """Whether the words before an opening, be they a paragraph away, announce an example of how to write one."""
-    return _SHOWN.search(text[max(0, start - 40) : start].rstrip(" \n:")) is not None
+    return _SHOWN.search(text[max(0, start - 40) : start].rstrip(" \n:>`*\"'")) is not None
 
 
 def is_of_others(lead: str, after: str, *, banner: bool) -> bool:
@@ -110,7 +126,7 @@ def is_of_others(lead: str, after: str, *, banner: bool) -> bool:
         return True
     if not banner and "?" in re.split(r"[.\n]", after[:80], maxsplit=1)[0]:
         return True
-    if _BEHIND.search(after.partition(".")[0][:160]):
+    if not banner and _BEHIND.search(after.partition(".")[0][:160]):
         return True
     lead = lead[lead.rfind("\n") + 1 :] if banner else lead
     if not lead or lead.isspace():
@@ -122,6 +138,8 @@ def is_of_others(lead: str, after: str, *, banner: bool) -> bool:
 
 def is_ours(lead: str, after: str) -> bool:
     """Whether a sentence of prose around an opening speaks of this text."""
-    return _OURS.search(lead) is not None or (
-        _LIFTS.match(after) is not None and (lead.endswith("the ") or _ARTICLE.match(lead) is not None)
+    return (
+        _OURS.search(lead) is not None
+        or (lead.endswith("the ") and IS.match(after) is not None)
+        or (_LIFTS.match(after) is not None and (lead.endswith("the ") or _ARTICLE.match(lead) is not None))
     )

@@ -11,6 +11,7 @@ from scheduler.embargo.languages import Language
 from scheduler.embargo.lexer import cut
 from scheduler.embargo.openings import Opening, Sort, openings, unknown
 from scheduler.embargo.standing import (
+    IS,
     STOP,
     is_banner,
     is_label,
@@ -18,6 +19,7 @@ from scheduler.embargo.standing import (
     is_ours,
     is_quoted,
     is_shown,
+    is_template,
     sentence_before,
 )
 from scheduler.embargo.tokens import Clock, Day, Event, Relative, Token, Until, Weekday
@@ -55,6 +57,8 @@ _CONDITION = re.compile(r"\b(?:until|when|before|once|after|if|not|arms|trade|oi
 _DENIAL = re.compile(r"\bnot\s+$")
 _CALL = re.compile(r"\b(?:calls?|briefing|conversation|on\s+(?:deep\s+)?background|on\s+the\s+record)\b")
 _LABELLED = re.compile(r"\s*(?:[:\d]|[-\u2013\u2014(]\s*\d)")
+_FOR = re.compile(r"\s+for\s+(?=\d|(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|tomorrow\b)")
+_STATED = re.compile(r"[^.\n]{0,40}\b(?:time|date)\b[^.\n]{0,40}\b(?:stated|given|shown|indicated|specified|printed)\b")
 _DONE = re.compile(r"\b(?:now|hereby|has been|have been)\b")
 _WAS = re.compile(r"\W*(?:it )?(?:was|were|originally|formerly|previously)\b")
 
@@ -69,7 +73,7 @@ def find(raw: str, text: str, only: Language | None = None) -> tuple[Found, ...]
 
 def _statement(opening: Opening) -> Found | None:
     raw, text, start, end = opening.raw, opening.text, opening.start, opening.end
-    if is_quoted(raw, text, start, end) or is_shown(text, start):
+    if is_quoted(raw, text, start, end) or is_shown(text, start) or is_template(text, end):
         return None
     tokens = cut(text, end, opening.ceiling, opening.lexicon)
     links, murky = chain(opening, tokens)
@@ -79,7 +83,7 @@ def _statement(opening: Opening) -> Found | None:
         return _free(opening, lead, banner=banner)
     if happens := event(opening, links):
         links, murky = put_in(links, happens), False
-    if _is_foreign(opening, lead, links, banner=banner):
+    if _is_foreign(opening, lead, links, banner=banner) or (not banner and _STATED.match(text, end)):
         return None
     order = opening.form in {"order", "ban"} or text.startswith("nicht", start)
     ours = banner or order or opening.form == "loose" or is_ours(lead, text[end : end + 40])
@@ -141,6 +145,8 @@ def _is_announced(opening: Opening, links: list[Token]) -> bool:
 def _is_led(opening: Opening, links: list[Token]) -> bool:
     """Whether a word such as "until" follows closely; a mere "to" must follow at once."""
     until = next((link for link in links if isinstance(link, Until)), None)
+    if IS.match(opening.text, opening.end) or _FOR.match(opening.text, opening.end):
+        return True
     if until is None:
         return False
     strange = unknown(opening.text[opening.end : until.start], opening.lexicon)
