@@ -19,8 +19,9 @@ _FIGURE = re.compile(rf"\d|{any_phrase(every()[0].numbers)}")
 _SENTENCE = re.compile(r"[.!?]\s+[A-Z][a-z]")
 _ASIDE = re.compile(r"\b(?:when|as)\b")
 _CAPITALS = re.compile(r"[\s,(]{0,3}([A-Z]{2,5})\b")
-_HOURS = re.compile(r"\s*(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5]\d)\s+")
+_HOURS = re.compile(r"(?<![\w.:/-])(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5]\d)\s+$")
 _NOTHING = frozenset({"", " ", ", ", ",", ": ", ":"})
+_UNDER = re.compile(r"\bunder\s+(?:an?\s+)?$")
 _WILL_LIFT = re.compile(r"\s+(?:will\s+)?(?:be\s+)?(?:lifts?|lifted|ends?|expires?)\b")
 
 
@@ -31,7 +32,11 @@ def chain(opening: Opening, tokens: list[Token]) -> tuple[list[Token], bool]:
     raw, text, words = opening.raw, opening.text, opening.lexicon
     for token in tokens:
         gap = text[last : token.start]
-        if gap in _NOTHING and raw[last - 1] != "." and not (links and isinstance(token, Event | Twist)):
+        stopped = clocked and gap.strip() == "." and raw[token.start : token.start + 3].isupper()
+        if stopped and isinstance(token, Day | Weekday):
+            # "12 NOON. SUNDAY 4 JUNE": in capitals a full stop may part what belongs together.
+            gap = " "
+        if gap in _NOTHING and (stopped or raw[last - 1] != ".") and not (links and isinstance(token, Event | Twist)):
             links.append(token)
             last = token.end
             clocked = clocked or isinstance(token, Clock)
@@ -122,6 +127,15 @@ def days_before(opening: Opening) -> list[Token]:
     return days
 
 
+def _time_of(opening: Opening) -> list[Token]:
+    """The time that names an embargo: "under a 5:00 a.m. Eastern embargo"."""
+    tokens = cut(opening.text, max(opening.floor, opening.start - 60), opening.start, opening.lexicon)
+    first = next((place for place, token in enumerate(tokens) if isinstance(token, Clock)), None)
+    if first is None or opening.text[tokens[-1].end : opening.start].strip():
+        return []
+    return tokens[first:] if _UNDER.search(opening.text, opening.floor, tokens[first].start) else []
+
+
 def clock_before(opening: Opening, *, prose: bool) -> list[Token]:
     """What stands before an opening on its line, if it is a clock time with its zone and day right before it.
 
@@ -129,13 +143,13 @@ def clock_before(opening: Opening, *, prose: bool) -> list[Token]:
     """
     text = opening.text
     if prose and not _WILL_LIFT.match(text, opening.end):
-        return []
+        return _time_of(opening)
     begin = max(opening.floor, text.rfind("\n", 0, opening.start) + 1)
     if prose:
         begin = max([opening.floor, *(stop.end() for stop in STOP.finditer(text, opening.floor, opening.start))])
     tokens = cut(text, begin, opening.start, opening.lexicon)
-    if not prose and (hours := _HOURS.fullmatch(text, begin, opening.start)):
+    if not prose and (hours := _HOURS.search(text, begin, opening.start)):
         times = ((0, int(hours["hour"]), int(hours["minute"])),)
-        return [Clock(start=begin, end=opening.start, times=times, digits=2)]
+        return [*tokens, Clock(start=hours.start(), end=opening.start, times=times, digits=2)]
     timed = any(isinstance(token, Clock | Event) if prose else isinstance(token, Clock) for token in tokens)
     return tokens if timed and len(unknown(text[tokens[-1].end : opening.start], opening.lexicon)) <= prose else []

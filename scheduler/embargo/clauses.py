@@ -66,7 +66,12 @@ def addition(opening: Opening, last: int, links: list[Token], tokens: list[Token
     """What the words behind a statement's tokens add to them: a date, or a :class:`Twist` where they change what they say."""
     tail = _tail(opening, last, links)
     back = bool(links) and links[-1].end <= opening.start and POINTS_BACK.search(tail)
-    turned = any(isinstance(token, Twist | About) and last <= token.start < last + len(tail) for token in tokens)
+    behind = [token for token in tokens if last <= token.start < last + len(tail)]
+    turned = any(
+        isinstance(token, Twist)
+        or (isinstance(token, About) and not unknown(opening.text[last : token.start], opening.lexicon))
+        for token in behind
+    )
     twisted = bool(links) and not back and (turned or _turns(opening, last, tail, links))
     if twisted or _goes_on(opening, last, links, tokens):
         return Twist(start=last, end=last)
@@ -96,8 +101,8 @@ def _turns(opening: Opening, last: int, tail: str, links: list[Token]) -> bool:
 
 def _is_misspelt_day(opening: Opening, tail: str) -> bool:
     """Whether a word that is nearly a weekday follows at once: "5 p.m. Mondya"."""
-    word = re.match(r"[\s,(]{0,3}(\w{4,10})", tail)
-    return word is not None and bool(get_close_matches(word[1], opening.lexicon.weekdays, n=1))
+    word = re.match(r"[\s,(]{0,3}(\w{5,10})", tail)
+    return word is not None and bool(get_close_matches(word[1], opening.lexicon.weekdays, n=1, cutoff=0.75))
 
 
 def _goes_on(opening: Opening, last: int, links: list[Token], tokens: list[Token]) -> bool:

@@ -184,6 +184,9 @@ def _dates(case: Case, year: int | None, month: int | None, day: int, weekdays: 
     first = next((whole for whole in whole_years if whole >= issued), None)
     before = next((whole for whole in reversed(whole_years) if whole < issued), None)
     if first and before and first - issued > _FAR:
+        fitting = [day for day in (before, first) if all(day.weekday() == token.number for token in weekdays)]
+        if weekdays and len(fitting) == 1:
+            return fitting
         case.doubt("no year is stated, and the day passed shortly before the day of issue")
         return [before, first]
     return [first] if first else []

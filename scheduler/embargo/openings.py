@@ -20,6 +20,7 @@ PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 
 _REACH = 320  # characters after an opening in which its statement may run on
 _BEFORE = 120  # characters before it in which a day may stand
+_UNTIL = re.compile(r"\b(?:until|till|bis|hasta|jusqu|fino|ate|tot)\b")
 _WORD = re.compile(r"\w+")
 _LETTERS = re.compile(rf"(?<!\w){LETTER}+")
 
@@ -75,7 +76,7 @@ def openings(raw: str, text: str, only: Language | None) -> list[Opening] | None
         sort = _SORTS.get(form, Sort.EMBARGO)
         if places and sort is places[-1][0] is Sort.EMBARGO and start - places[-1][3] < 60:
             gap = text[places[-1][3] : start]
-            if not unknown(gap, lexicon(every())) and not PARAGRAPH.search(gap):
+            if not _UNTIL.search(gap) and not unknown(gap, lexicon(every())) and not PARAGRAPH.search(gap):
                 places[-1] = (*places[-1][:3], position)
                 continue
         places.append((sort, form, start, position))

@@ -17,6 +17,9 @@ from scheduler.embargo.zones import around, instants, offset_name, zone
 _UNCLEAR = frozenset({"IST", "CST", "AST"})
 """Abbreviations that several parts of the world use, so that none can be presumed far from all of them."""
 
+_STALE = timedelta(days=14)
+"""A document that ends its embargo so long before its own day is misread, or misdated."""
+
 _CLOCK24_ZONES = frozenset({"CET", "CEST", "MEZ", "MESZ", "EET", "EEST", "WET", "WEST", "MSK"})
 
 
@@ -65,7 +68,7 @@ def resolve(found: Found, context: Context) -> Outcome:
         return Outcome(kind=Kind.EVENT, lifts=tuple(lifts), notes=tuple(case.notes))
     if len(lifts) != 1 and not case.doubts:
         case.doubt(_why_several(parts, lifts))
-    if not case.doubts and context.issued and lifts[0].local.date() + timedelta(days=1) < context.issued:
+    if not case.doubts and context.issued and lifts[0].local.date() + _STALE < context.issued:
         case.doubt("it ends before the day of issue")
     fixed = not case.doubts
     return Outcome(

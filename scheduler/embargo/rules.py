@@ -15,7 +15,7 @@ from scheduler.embargo.zones import places
 
 LETTER = r"[^\W\d_]"
 SEASONS = {"standard": "standard", "daylight": "daylight", "summer": "daylight", "saving": "", "savings": ""}
-HALF = r"[-.\s]*(?P<half{0}>[ap])\s?[-.]?\s?m(?![a-z])\.?"
+HALF = r"[-.\s]*(?P<half{0}>[ap])\s?[-.]?\s?m(?:(?![a-z])|(?=(?:sun|mon|tues|wednes|thurs|fri|satur)day))\.?"
 
 # The others are words of running text.
 _DOTTED = r"\.\s?"

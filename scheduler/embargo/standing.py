@@ -30,10 +30,13 @@ _SHOWN = re.compile(
 _LABEL = re.compile(rf"\s*(?:[:-]|\d|{_phrases('until')}|{_phrases('leads')})")
 _HOUR = re.compile(r"(?<=\d)\s*(?:[ap]\.?m|hours|hrs|uhr|h)\b")
 _LIFTS = re.compile(
-    r"\s+(?:on\s+(?:these|this|our|the attached)\s+\w+\s+)?(?:will\s+|now\s+)?(?:be\s+)?"
+    r"\s+(?:(?:on|of|for)\s+(?:[\w']+\s+){1,6}?)?(?:will\s+|now\s+)?(?:be\s+)?"
     rf"(?:lift(?:s|ed)?|ends?|expires?|{_phrases('leads')})\b"
 )
-IS = re.compile(r"(?:\s+for\s+(?:the|this)\s+\w+)?\s+is\s+(?:actually\s+|now\s+|still\s+)?(?=\d|noon|midnight)")
+IS = re.compile(
+    r"(?:\s+time)?(?:\s+(?:for|of|on)(?:\s+[\w']+){1,6}?)?\s+(?:is|will)\s+(?:(?:actually|now|still|be)\s+){0,2}"
+    r"(?=\d|noon|midnight|tomorrow|today|tonight)"
+)
 """What leads from the embargo to its time: "the embargo for this call is 9 a.m."."""
 _ARTICLES = frozenset({"the", "an"})
 _ARTICLE = re.compile(r"^\W*(?:the|el|l'|il|o|het|die|das|der|le)\s*$")
@@ -122,7 +125,7 @@ def is_shown(text: str, start: int) -> bool:
 
 def is_of_others(lead: str, after: str, *, banner: bool) -> bool:
     """Whether the words around an opening say that the embargo is none of this text: another's, a rule, an example."""
-    if _AFTERWARDS.match(after) and not (banner and _AGAINST.match(after)):
+    if _AFTERWARDS.match(after) and not IS.match(after) and not (banner and _AGAINST.match(after)):
         return True
     if not banner and "?" in re.split(r"[.\n]", after[:80], maxsplit=1)[0]:
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scheduler.embargo.chains import chain, clock_before, days_before
 from scheduler.embargo.clauses import addition, event, put_in
@@ -86,7 +86,7 @@ def _statement(opening: Opening) -> Found | None:
     if _is_foreign(opening, lead, links, banner=banner) or (not banner and _STATED.match(text, end)):
         return None
     order = opening.form in {"order", "ban"} or text.startswith("nicht", start)
-    ours = banner or order or opening.form == "loose" or is_ours(lead, text[end : end + 40])
+    ours = banner or order or opening.form == "loose" or is_ours(lead, text[end : end + 100])
     leads = _is_led(opening, links)
     labelled = (
         banner
@@ -97,6 +97,7 @@ def _statement(opening: Opening) -> Found | None:
     kinds = {type(link) for link in links}
     if not kinds & {Clock, Day, Event, Weekday, Relative}:
         links = clock_before(opening, prose=not banner)
+        led = led or bool(links)
         if (
             not links
             and not (banner and is_label(raw, text, start, end))
@@ -159,6 +160,13 @@ def _is_of_occasion(opening: Opening, links: list[Token]) -> bool:
     return first is not None and opening.lexicon.occasion.search(opening.text, opening.end, first.start) is not None
 
 
+def _settled(clock: Clock, tokens: list[Token], last: int) -> Clock:
+    """A time with the half of the day that is told when it is said again: "until 4:15. Again, that's 4:15 p.m."."""
+    later = (token for token in tokens if token.start >= last and isinstance(token, Clock) and token.half)
+    again = next((token for token in later if len(clock.times) > 1 and token.times[0] in clock.times), None)
+    return replace(clock, times=again.times, half=again.half) if again else clock
+
+
 def _found(
     opening: Opening, links: list[Token], tokens: list[Token], *, murky: bool, ours: bool, led: bool, spoken: bool
 ) -> Found:
@@ -167,6 +175,7 @@ def _found(
     while links and isinstance(links[-1], Until):
         links.pop()
     last = max([opening.end, *(link.end for link in links)])
+    links = [_settled(link, tokens, last) if isinstance(link, Clock) else link for link in links]
     added = addition(opening, last, links, tokens)
     links = [*links, added] if added else links
     return Found(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.embargo.answer import Kind, Lift, Place, Reading, Statement
 from scheduler.embargo.days import NO_YEAR, Context
-from scheduler.embargo.languages import fold, mend, named
+from scheduler.embargo.languages import fold, mend, named, part
 from scheduler.embargo.openings import MOST, Sort
 from scheduler.embargo.resolve import Outcome, resolve
 from scheduler.embargo.statements import Found, find
@@ -41,7 +41,7 @@ def read(
     the years whose weekday fits, the latest not after ``seen`` (a day on or after the day of issue), else the nearest to
     ``now``. ``lang`` is the code of the text's language (``KeyError`` where there is no file for it); without it that is found.
     """
-    folded = mend(fold(text))
+    folded = mend(part(text, fold(text)))
     found = find(text, folded, None if lang is None else named(lang))
     if found is None:
         return Reading(kind=Kind.AMBIGUOUS, reason=f"The text speaks of embargoes more than {MOST} times.")

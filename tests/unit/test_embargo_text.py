@@ -232,7 +232,7 @@ def test_other_languages(text, default_zone, instant):
         ("This call is embargoed until 10 a.m.", LONDON, "the next"),
         ("EMBARGOED FOR RELEASE: TBD", LONDON, "not until when"),
         ("EMBARGO NO: 1 2/9 4\nA LECTURE", LONDON, "no time"),
-        ("Embargoed until 9am, Tuesday 25 May 2027", LONDON, "before the day of issue"),
+        ("Embargoed until 9am, Tuesday 11 May 2027", LONDON, "before the day of issue"),
         ("For immediate release at 9am tomorrow", LONDON, "immediate release, and a time"),
         ("This call is embargoed until 9.", LONDON, "not until when"),
         ("Our press conference under embargo takes place on 4 June, 14:00 CEST", PARIS, "does not say"),

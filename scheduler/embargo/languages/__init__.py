@@ -143,10 +143,26 @@ _LETTERED = re.compile(r"0(?<=[a-z]0)(?!\d)|0(?<!\w0)(?=re\b)")
 _MIXED = re.compile(r"[ol](?:(?<=\d.)|(?=[\d.:])|(?<=[.:].)(?=[\dol]))")
 
 
+_UNDERSCORE = re.compile(r"(?<![a-z])_|_(?![a-z])")
+_GLUED = re.compile(r"[a-z](?=E(?:MBARGO|mbargo))")
+
+
+def part(raw: str, folded: str) -> str:
+    """Folded text in which the word embargo stands apart from one that lost its line break: ``AucklandEMBARGOED``."""
+    if _GLUED.search(raw) is None:
+        return folded
+    letters = list(folded)
+    for found in _GLUED.finditer(raw):
+        letters[found.start()] = " "
+    return "".join(letters)
+
+
 def mend(folded: str) -> str:
     """Folded text whose figures a scanner took for letters are figures again: ``5.oo pm``, ``2o27``, and ``embarg0`` a word."""
     if _MIXED.search(folded):
         folded = _SCANNED.sub(lambda found: found.group().replace("o", "0").replace("l", "1"), folded)
+    if "_" in folded:
+        folded = _UNDERSCORE.sub(" ", folded)
     return _LETTERED.sub("o", folded) if "0" in folded else folded
 
 

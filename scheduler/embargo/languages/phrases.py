@@ -4,7 +4,7 @@ r"""The small notation in which language files write phrases, turned into regula
 ``embargo [is|was] lifted``     square brackets: may be absent
 ``(has been)|was lifted``       round brackets keep several words in one place
 ``land*``  ``the * ends``       the rest of a word, or any one word; ``#`` a number
-``embargo ... is lifted``       up to a hundred characters of the same sentence and line
+``embargo ... is lifted``       up to a hundred characters of the same sentence
 ``conclusion !of``              not followed by that
 ``/\bviolat\w+/``                 a regular expression as it stands
 
@@ -28,7 +28,7 @@ def any_phrase(phrases: Iterable[str]) -> str:
     written, raw = [], []
     for phrase in phrases:
         if phrase.startswith("/"):
-            raw.append(phrase.strip("/").replace(" ", r"\s+"))
+            raw.append(phrase.strip("/").replace(" ?", r"\s?").replace(" ", r"\s+"))
         else:
             written.append("".join(_pieces(phrase)))
     if written:
@@ -56,7 +56,7 @@ def _pieces(phrase: str) -> Iterator[str]:
     for piece in _PIECE.findall(phrase):
         lead = _BLANK if begun else ""
         if piece == "...":
-            yield r"(?:[^.\n]|\.(?=\d)){0,100}\b"
+            yield r"(?:[^.\n]|\.(?=\d)|\n(?!\s*\n)){0,100}\b"
             begun = False
         elif piece.startswith("!"):
             yield rf"(?!{lead}{_choices(piece[1:])})"
