@@ -87,6 +87,10 @@ class StoreRefused(EmbargoError):
     """The database can't be used: not ours, of another version, damaged, or not to be opened."""
 
 
+class StoreDamaged(StoreRefused):
+    """The database's file is damaged: what is written to it now may be lost, and cost more."""
+
+
 class AlreadyRunning(EmbargoError):
     """Another service works on the same database."""
 

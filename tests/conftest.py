@@ -168,7 +168,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     port = free_port()
     made = House(tmp_path, port)
     made.config.write_text(SETTINGS.format(port=port), "utf-8")
-    (tmp_path / "records").mkdir()
+    (tmp_path / "records").mkdir(mode=0o700)
     yield made
     made.stop()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scheduler import config, shipped
+from scheduler import config, permissions, shipped
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, ConfigFile, app
 from scheduler.daemon import Service, log, worker
@@ -24,8 +24,10 @@ def init(
     if target.exists():
         raise ConfigRefused([f"{target} is there already; it is left as it is."])
     try:
-        (folder / "records").mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(shipped("config.yaml"), target)
+        permissions.folder(folder, permissions.PUBLIC)  # the site will lie in it
+        permissions.folder(folder / "records", permissions.PRIVATE)
+        with os.fdopen(permissions.private_file(target), "wb") as made:
+            made.write(shipped("config.yaml").read_bytes())
     except OSError as error:
         raise ConfigRefused(
             [f"{target} can't be written: {error.strerror}. Name a folder you can write to."]

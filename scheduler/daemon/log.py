@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
+
+from scheduler.permissions import Loose
 
 _LOGGER = logging.getLogger("embargo")
 
@@ -34,6 +37,12 @@ def say(event: str, *, level: int = logging.INFO, **fields: object) -> None:
         text = str(value)
         words.append(f'{key}="{text}"' if " " in text or not text else f"{key}={text}")
     _LOGGER.log(level, "%s", " ".join(words).replace("\n", " "))
+
+
+def warn_of(loose: Iterable[Loose]) -> None:
+    """A line for each private thing that others can reach, with the command that mends it."""
+    for each in loose:
+        say("others_can_reach", level=logging.WARNING, path=each.path, mode=f"{each.mode:04o}", mend=each.remedy)
 
 
 def alarm(event: str, **fields: object) -> None:

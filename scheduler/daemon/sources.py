@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from watchfiles import watch
 
+from scheduler import permissions
 from scheduler.clock import Clock
 from scheduler.daemon.log import alarm, say
 from scheduler.daemon.parts import Parts
@@ -39,7 +40,7 @@ class Sources:
         self._stop = threading.Event()
         self._folders = [Folder(part.folder) for part in parts.config.records]
         for folder in self._folders:
-            folder.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            permissions.folder(folder.folder, permissions.PRIVATE)
         self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
 
     def start(self) -> None:
@@ -111,9 +112,7 @@ class Sources:
             )
         except FileRefused as refusal:
             if accept.refuse(self._store, refusal, origin=seen.origin, digest=seen.digest, now=now, actor=ACTOR):
-                alarm(
-                    "file_refused", file=refusal.file, line=refusal.line, problem=refusal.problem, remedy=refusal.remedy
-                )
+                alarm("file_refused", line=refusal.line, see="embargo queue")
             return
         if outcome is not accept.Outcome.UNCHANGED:
             tell = alarm if standing.state is State.ATTENTION else say

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import aiosmtplib
 
+from scheduler import permissions
 from scheduler.errors import ConfigRefused, DeliveryFailed
 
 _ATOMS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -172,10 +173,11 @@ class _Maildir:
         """Nothing is kept open."""
 
     def _write(self, name: str, data: bytes) -> None:
-        for part in ("", "tmp", "new", "cur"):
-            (self._folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in ("", "tmp", "cur", "new"):
+            permissions.folder(self._folder / part, permissions.PRIVATE)
         unfinished = self._folder / "tmp" / name
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

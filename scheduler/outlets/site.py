@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import stat
 from pathlib import Path
 
+from scheduler import permissions
 from scheduler.errors import SiteRefused
 
 _STALE = ".embargo-*.tmp"
@@ -26,6 +28,9 @@ class Site:
 
     It has one writer. Nothing waits for the disk: after a power cut the site is written again from the table. Hand in only what
     is released: even what is half written lies in this very folder. Every failure is a `SiteRefused`.
+
+    Everybody may read it, whatever the umask. The folder itself may be a link. A link in place of a file is replaced, and what it
+    led to is left alone; one in place of a folder within is refused: what is written there would lie elsewhere.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +38,7 @@ class Site:
         # Two of these may stand side by side in one process while settings change: each has a name of its own.
         self._temporary = f".embargo-{os.getpid()}-{next(_NUMBERS)}.tmp"
         try:
-            os.makedirs(self._root, 0o755, exist_ok=True)  # noqa: PTH103 - as above
+            permissions.folder(Path(self._root), permissions.PUBLIC)
         except OSError as error:
             raise _refused(self._root, error) from error
 
@@ -48,7 +53,10 @@ class Site:
 
     def has(self, path: str) -> bool:
         """Whether there is a file at `path`."""
-        return os.path.isfile(self._file(path))  # noqa: PTH113 - as above
+        try:
+            return stat.S_ISREG(os.lstat(self._file(path)).st_mode)
+        except OSError:
+            return False
 
     def mentions(self, path: str, mark: bytes) -> bool:
         """Whether the file at `path` holds `mark`; a folder, or one that is gone, does not."""
@@ -69,7 +77,7 @@ class Site:
             try:
                 self._write(file, data)
             except FileNotFoundError:
-                os.makedirs(os.path.dirname(file), 0o755, exist_ok=True)  # noqa: PTH103, PTH120 - as above
+                permissions.folder(Path(file).parent, permissions.PUBLIC)
                 self._write(file, data)
         except OSError as error:
             raise _refused(file, error) from error
@@ -95,6 +103,12 @@ class Site:
         if "\0" in path or any(part in {"", ".", ".."} for part in path.split("/")):
             problem, remedy = "This is no path inside the site folder.", "Give the record another id."
             raise SiteRefused(file=repr(path), problem=problem, remedy=remedy)
+        at = self._root
+        for part in path.split("/")[:-1]:
+            at = f"{at}/{part}"
+            if os.path.islink(at):  # noqa: PTH114 - as above
+                problem, remedy = "This is a link, and no reader is led out of the site.", "Put a folder in its place."
+                raise SiteRefused(file=at, problem=problem, remedy=remedy)
         return f"{self._root}/{path}"
 
     def _write(self, file: str, data: bytes) -> None:
@@ -102,6 +116,7 @@ class Site:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             try:
+                os.fchmod(descriptor, 0o644)
                 rest = memoryview(data)
                 while rest:
                     rest = rest[os.write(descriptor, rest) :]
@@ -115,8 +130,11 @@ class Site:
 
 def _holds(file: str, data: bytes) -> bool:
     try:
+        found = os.lstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_size != len(data):
+            return False
         with open(file, "rb", buffering=0) as present:  # noqa: PTH123 - as above
-            return os.fstat(present.fileno()).st_size == len(data) and present.readall() == data
+            return present.readall() == data
     except FileNotFoundError:
         return False
 

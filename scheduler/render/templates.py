@@ -20,6 +20,7 @@ from jinja2 import (
     StrictUndefined,
     TemplateNotFound,
     TemplateSyntaxError,
+    nodes,
 )
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
@@ -34,6 +35,7 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
+_REACHING = (nodes.Const, nodes.Extends, nodes.FromImport, nodes.Getattr, nodes.Import, nodes.Include)
 _RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ks", "ps", "sd", "syr", "ug", "ur", "yi"})
 _RIGHT_TO_LEFT_SCRIPTS = frozenset({"adlm", "arab", "hebr", "nkoo", "rohg", "syrc", "thaa"})
 
@@ -118,11 +120,11 @@ def environment(overrides: Path | None = None) -> ImmutableSandboxedEnvironment:
     """An environment in which an unknown variable is an error and ``.html`` and ``.xml`` are escaped.
 
     A template is looked for in `overrides` first. Templates run in Jinja2's sandbox: they are the user's, and what they are given
-    is held text. The filters are the functions of this module.
+    is held text. The filters are the functions of this module. Raises `RenderRefused` where a template of `overrides`, in
+    whichever branch, breaks the syntax, names a template that is not there, or reaches for what is private to Python.
     """
-    loaders: list[BaseLoader] = [FileSystemLoader(shipped("templates"))]
-    if overrides is not None:
-        loaders.insert(0, FileSystemLoader(overrides))
+    ours = FileSystemLoader(shipped("templates"))
+    loaders: list[BaseLoader] = [ours] if overrides is None else [FileSystemLoader(overrides), ours]
     made = ImmutableSandboxedEnvironment(
         loader=ChoiceLoader(loaders),
         autoescape=_escaped,
@@ -135,7 +137,37 @@ def environment(overrides: Path | None = None) -> ImmutableSandboxedEnvironment:
     for used in (rfc3339, rfc822, day, minute, moment, direction, link, plain, cdata):
         made.filters[used.__name__] = used
     made.filters["json"] = as_json
+    if overrides is not None:
+        replaced = [name for name in ours.list_templates() if (overrides / name).is_file()]
+        _examine(made, dict.fromkeys(replaced, ""))
     return made
+
+
+def _examine(environment: Environment, wanted: dict[str, str]) -> None:
+    """Reads templates, and those they name, without running them: a branch may run for the first time at a lift.
+
+    `wanted` has the names, each with what to say where there is no such template.
+    """
+    assert environment.loader is not None
+    known = set(wanted)
+    while wanted:
+        name, missing = wanted.popitem()
+        try:
+            source, file, _ = environment.loader.get_source(environment, name)
+            tree = environment.parse(source, name, file)
+        except Exception as error:  # noqa: BLE001 - as in `rendered`
+            raise RenderRefused(output=name, problem=missing or _problem(error)) from None
+        lines = source.splitlines()
+        for node in tree.find_all(_REACHING):
+            place, line = f"{file}:{node.lineno}", lines[node.lineno - 1].strip()
+            reached = node.attr if isinstance(node, nodes.Getattr) else ""
+            quoted = node.value if isinstance(node, nodes.Const) else ""  # x["__class__"], x|attr("__class__")
+            if reached.startswith("_") or re.search(r"__\w+__", str(quoted)):
+                raise RenderRefused(output=name, problem=f"{place}: SecurityError in `{line}`.")
+            part = getattr(node, "template", None)
+            if isinstance(part, nodes.Const) and part.value not in known and not getattr(node, "ignore_missing", False):
+                known.add(part.value)
+                wanted[part.value] = f"{place}: TemplateNotFound in `{line}`."
 
 
 def rendered(environment: Environment, name: str, values: Mapping[str, object]) -> str:

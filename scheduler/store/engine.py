@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event, inspect, select, update
@@ -14,7 +15,8 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from scheduler.errors import StoreRefused
+from scheduler import permissions
+from scheduler.errors import StoreDamaged, StoreRefused
 from scheduler.store import schema
 from scheduler.store.trail import GENESIS
 
@@ -79,10 +81,19 @@ class Store:
         except DatabaseError as error:
             if type(error) not in {DatabaseError, OperationalError}:
                 raise  # a refused row, or a bug
+            if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+                raise self.damaged(error.orig) from error
             raise StoreRefused(
                 f"The database {self.path or 'server'} can't be used: {error.orig}. "
                 "Is its disk full, or another program holding it? `embargo doctor` looks."
             ) from error
+
+    def damaged(self, found: object) -> StoreDamaged:
+        """What is to be said about a file in which `found` was found."""
+        return StoreDamaged(
+            f"The database {self.path} is damaged: {found}. "
+            "Keep the file, restore the last backup beside it and point `database:` there."
+        )
 
     def checkpoint(self) -> None:
         """Moves SQLite's write-ahead log into the database, so that no lift has to; waits for nobody."""
@@ -90,13 +101,13 @@ class Store:
             with self.engine.connect() as db:
                 db.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def damage(self) -> str | None:
-        """What the database itself finds wrong with its file; ``None`` if it is sound."""
+    def damage(self, *, quick: bool = False) -> str | None:
+        """What the database itself finds wrong with its file; ``None`` if it is sound. `quick` leaves the indexes out."""
         if self.path is None:
             return None
         try:
             with self.engine.connect() as db:
-                found = str(db.exec_driver_sql("PRAGMA integrity_check").scalar())
+                found = str(db.exec_driver_sql(f"PRAGMA {'quick' if quick else 'integrity'}_check").scalar())
         except DatabaseError as error:
             return str(error.orig)
         return None if found == "ok" else found
@@ -106,7 +117,7 @@ class Store:
         if self.path is None:
             raise StoreRefused("This database is a PostgreSQL server's: back it up with pg_dump.")
         try:
-            target.touch(mode=0o600, exist_ok=False)
+            os.close(permissions.private_file(target))
         except FileExistsError as error:
             raise StoreRefused(f"{target} is there already; it is left as it is. Name a new file.") from error
         except OSError as error:
@@ -168,16 +179,37 @@ def _open_sqlite(target: URL) -> Store:
         raise StoreRefused(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or later is needed.")
     if not target.database or target.database == ":memory:":
         raise StoreRefused("database: an SQLite database needs a file. Write sqlite:///var/embargo.db")
-    path = Path(target.database)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-    except OSError as error:
-        raise StoreRefused(f"The database {path} can't be opened: {error.strerror}. Is its folder writable?") from error
+    path = _made(Path(target.database))
     # Parameters are held text: no error may carry them.
-    engine = create_engine(target.set(drivername="sqlite+pysqlite"), pool_size=5, max_overflow=20, hide_parameters=True)
+    engine = create_engine(
+        target.set(drivername="sqlite+pysqlite", database=str(path)),
+        pool_size=5,
+        max_overflow=20,
+        hide_parameters=True,
+    )
     _listen(engine)
     return Store(engine, path)
+
+
+def _made(named: Path) -> Path:
+    """The database file itself, made with its folder where there is none, for its owner alone.
+
+    A link is followed: under its own name alone can a second service see that the file has one.
+    """
+    path = Path(os.path.realpath(named))
+    if named.is_symlink() and not path.exists():
+        raise StoreRefused(
+            f"The database {named} is a link to {path}, where there is nothing. "
+            "Mount or restore what it leads to; to begin with an empty database there, delete the link."
+        )
+    try:
+        permissions.folder(path.parent, permissions.PRIVATE)
+        if not path.exists():
+            with suppress(FileExistsError):  # another process was quicker
+                os.close(permissions.private_file(path))
+    except OSError as error:
+        raise StoreRefused(f"The database {path} can't be opened: {error.strerror}. Is its folder writable?") from error
+    return path
 
 
 def _listen(engine: Engine) -> None:
@@ -189,6 +221,7 @@ def _listen(engine: Engine) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -32000")
+        connection.execute("PRAGMA temp_store = MEMORY")  # a large sort would lay held text down in /tmp
 
     @event.listens_for(engine, "begin")
     def _begin(db: Connection) -> None:

@@ -110,7 +110,7 @@ def test_damage_is_found(office):
     data[8192:-4096] = b"\xff" * (len(data) - 12288)
     path.write_bytes(data)
     assert office.store.damage()
-    with pytest.raises(StoreRefused, match=r"can't be used: database disk image is malformed.*embargo doctor"):
+    with pytest.raises(StoreRefused, match=r"is damaged: database disk image is malformed.*restore the last backup"):
         records.listed(office.store)
 
 
