@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,8 @@ from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
 from scheduler.errors import EmbargoError
 from scheduler.outlets.site import Site
-from scheduler.store import Store, ledger, open_store, records, trail
+from scheduler.permissions import loose
+from scheduler.store import Store, heads, ledger, open_store, records, trail
 
 trail_app = typer.Typer(help="The trail: every decision, in order, and the proof that none was changed.")
 mail_app = typer.Typer(help="Mail: lists, the ledger, and what is uncertain.", no_args_is_help=True)
@@ -72,20 +74,76 @@ def show_trail(
 
 
 @trail_app.command()
-def verify(file: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
-    """Check that no row of the trail was changed, removed, inserted or moved."""
-    with office(file) as (_, store, _now), store.read() as db:
-        count, broken = trail.verify(db)
+def verify(
+    file: ConfigFile = CONFIG,
+    exported: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="Check what `trail export` wrote; no database needed."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that no row of the trail was changed, removed, inserted or moved, and that its end stands as it was noted."""
+    heads_agree = 0
+    if exported is not None:
+        with _opened(exported) as lines:
+            count, broken = trail.verify_export(lines)
+    else:
+        with office(file) as (_, store, _now), store.read() as db:
+            count, broken = trail.verify(db)
+            heads_agree, differing = heads.against(db, heads.beside(store))
+            broken += differing
     if as_json:
-        say.put_json({"rows": count, "broken": broken})
+        say.put_json({"rows": count, "broken": broken, "heads": heads_agree})
     elif broken:
         say.put(f"[bold red]broken[/]  {len(broken)} place{'s' if len(broken) != 1 else ''} in {count} rows:")
         for sentence in broken:
-            say.put(f"  {say.plain(sentence)}")
+            say.put(f"  {say.plain(say.safe(sentence))}")
     else:
-        say.put(f"[green]sound[/]  {count} rows, each follows on the one before it.")
+        noted = f" {heads_agree} noted head{'s agree' if heads_agree != 1 else ' agrees'}." if heads_agree else ""
+        say.put(f"[green]sound[/]  {count} rows, each follows on the one before it.{noted}")
     if broken:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _opened(exported: Path) -> Iterator[Iterable[bytes]]:
+    if str(exported) == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with exported.open("rb") as lines:
+            yield lines
+    except OSError as error:
+        raise EmbargoError(f"The export {exported} can't be read: {error.strerror}.") from error
+
+
+@trail_app.command("export")
+def export_trail(
+    target: Annotated[Path, typer.Argument(metavar="FILE|-", help="Where to write it, - for standard output.")],
+    file: ConfigFile = CONFIG,
+) -> None:
+    """Write the trail for an auditor: one row a line, as it is hashed. It holds embargo statements; docs/trail.md explains it."""
+    with office(file) as (_, store, now), store.read() as db:
+        lines = trail.export(db, now=now)
+        if str(target) == "-":
+            sys.stdout.buffer.writelines(lines)
+            sys.stdout.buffer.flush()
+            return
+        try:
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            raise EmbargoError(f"{target} is there already; it is left as it is. Name a new file.") from None
+        except OSError as error:
+            raise EmbargoError(f"The export {target} can't be written: {error.strerror}.") from error
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                out.writelines(lines)
+        except BaseException as error:
+            target.unlink()
+            if isinstance(error, OSError):
+                raise EmbargoError(f"The export {target} can't be written: {error.strerror}.") from error
+            raise
+    say.put(f"[green]Written:[/] {say.plain(str(target))}, {target.stat().st_size:,} bytes.")
 
 
 @mail_app.command("lists")
@@ -219,25 +277,28 @@ def _findings(file: Path) -> Iterator[_Finding]:
     finally:
         store.close()
     yield from _folder_findings(parts)
+    for each in loose(parts.config.private):
+        yield (
+            False,
+            f"{each.path} has mode {each.mode:04o}: others than its owner can reach it",
+            f"To mend it: {each.remedy}",
+        )
 
 
 def _store_findings(store: Store) -> Iterator[_Finding]:
     damage = store.damage()
     yield not damage, f"database: {damage or 'sound'}", "Stop the service and restore the last backup."
+    if damage:
+        return  # what else would be asked of it can't be believed
     with store.read() as db:
         count, broken = trail.verify(db)
+        broken += heads.against(db, heads.beside(store))[1]
     yield (
         not broken,
         f"trail: {broken[0] if broken else f'{count} rows, sound'}",
         "`embargo trail verify` lists all places.",
     )
     if store.path is not None:
-        mode = stat.S_IMODE(store.path.stat().st_mode)
-        yield (
-            not mode & 0o077,
-            f"{store.path} has mode {mode:04o}",
-            f"Others may read held texts: chmod 600 {store.path}",
-        )
         yield True, f"service: {'running' if is_running(store.path) else 'not running'}", ""
     lift_at = records.next_lift(store)
     yield True, f"next lift: {say.utc(lift_at) if lift_at else 'none'}", ""

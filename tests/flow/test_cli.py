@@ -441,7 +441,7 @@ def test_the_proof(house):
     db.execute("UPDATE trail SET actor = 'somebody'")
     db.commit()
     db.close()
-    assert "row 1 (accepted): it was changed after it was written." in said(house, 1, "trail", "verify")
+    assert "row 1 (accepted, record one): it was changed after it was written." in said(house, 1, "trail", "verify")
     assert "wrong trail: row 1" in said(house, 1, "doctor")
 
 

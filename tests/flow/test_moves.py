@@ -260,7 +260,9 @@ def test_overdue_records_wait_for_a_person_where_the_office_says_so(office):
     office.record("due")
     office.record("later", embargo="2026-12-09 09:00 America/New_York")
     office.clock.pass_by(days=2)
-    assert moves.hold_overdue(office.store, now=office.clock(), actor="service") == ["due"]
+    now = office.clock()
+    held = moves.hold_overdue(office.store, now=now, before=now, actor="service")
+    assert [uuid for uuid, _ in held] == [office.get("due").uuid]
     assert office.lift() == []
     assert "fell due while the service was down" in office.get("due").reason
     assert office.get("later").state is S.HELD
@@ -276,7 +278,8 @@ def test_what_was_late_when_it_came_in_is_not_overdue(office):
     office.clock.pass_by(days=2)
     office.record("amended", embargo="none")
     office.clock.pass_by(hours=1)
-    assert moves.hold_overdue(office.store, now=office.clock(), actor="service") == []
+    now = office.clock()
+    assert moves.hold_overdue(office.store, now=now, before=now, actor="service") == []
     assert {lifted.id for lifted in office.lift()} == {"one", "amended"}
 
 
@@ -336,69 +339,6 @@ def chain(office):
     office.retract("two")
     office.record("three")
     office.raw("DROP TRIGGER trail_refuses_update", "DROP TRIGGER trail_refuses_delete")
-
-
-def verified(office):
-    with office.store.read() as db:
-        return trail.verify(db)
-
-
-def test_an_untouched_trail_is_sound(office):
-    """A trail that nobody touched is found sound, row by row."""
-    assert verified(office) == (0, [])
-    chain(office)
-    assert verified(office) == (7, [])
-
-
-COLUMNS = "at, actor, event, record_id, revision, detail, previous, hash"
-
-
-@pytest.mark.parametrize(
-    ("statements", "says"),
-    [
-        (["UPDATE trail SET actor = 'nobody' WHERE seq = 3"], ["row 3 (accepted): it was changed"]),
-        (["UPDATE trail SET at = at + 1 WHERE seq = 4"], ["row 4 (released): it was changed"]),
-        (["UPDATE trail SET detail = '{}' WHERE seq = 1"], ["row 1 (accepted): it was changed"]),
-        (["UPDATE trail SET record_id = 'two' WHERE seq = 5"], ["row 5 (withdrawn): it was changed"]),
-        (["DELETE FROM trail WHERE seq = 3"], ["before row 4: 1 row is missing", "row 4: it does not follow"]),
-        (["DELETE FROM trail WHERE seq < 3"], ["before row 3: 2 rows are missing", "row 3: it does not follow"]),
-        (
-            ["DELETE FROM trail WHERE seq > 5"],
-            ["the end: the store says row 7 is the newest, the trail ends with row 5"],
-        ),
-        (["DELETE FROM trail"], ["the end: the store says row 7 is the newest, the trail ends with row 0"]),
-        (["DELETE FROM trail_head"], ["the end: the store says row 0 is the newest, the trail ends with row 7"]),
-        (
-            [
-                "UPDATE trail SET seq = -3 WHERE seq = 3",
-                "UPDATE trail SET seq = 3 WHERE seq = 4",
-                "UPDATE trail SET seq = 4 WHERE seq = -3",
-            ],
-            [
-                "row 3: it does not follow",
-                "row 3 (released): it was changed",
-                "row 4: it does not follow",
-                "row 5: it does not follow",
-            ],
-        ),
-        (
-            [f"INSERT INTO trail (seq, {COLUMNS}) SELECT 8, {COLUMNS} FROM trail WHERE seq = 7"],
-            ["row 8: it does not follow", "row 8 (accepted): it was changed", "the end: "],
-        ),
-        (
-            [f"INSERT INTO trail (seq, {COLUMNS}) SELECT 0, {COLUMNS} FROM trail WHERE seq = 1"],
-            ["row 0 (accepted): it was changed", "row 1: it does not follow"],
-        ),
-    ],
-)
-def test_a_touched_trail_is_found_out(office, statements, says):
-    """A row of the trail that was edited, removed, inserted, moved or cut off is found, and which it is."""
-    chain(office)
-    office.raw(*statements)
-    _, broken = verified(office)
-    for sentence in says:
-        assert any(found.startswith(sentence) for found in broken), (sentence, broken)
-    assert all("-" not in found for found in broken)
 
 
 def test_the_trail_tells_every_move(office):
