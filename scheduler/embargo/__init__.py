@@ -13,7 +13,7 @@ from scheduler.embargo.answer import Kind, Lift, Place, Reading, Statement
 from scheduler.embargo.languages import every
 from scheduler.embargo.metadata import stated
 from scheduler.embargo.text import read
-from scheduler.embargo.zones import local, tz_version, zone
+from scheduler.embargo.zones import installed_tz_version, local, take_installed_tz, tz_version, zone
 
 __all__ = [
     "Kind",
@@ -21,11 +21,13 @@ __all__ = [
     "Place",
     "Reading",
     "Statement",
+    "installed_tz_version",
     "languages",
     "lift_in",
     "local",
     "read",
     "stated",
+    "take_installed_tz",
     "tz_version",
     "zone",
 ]

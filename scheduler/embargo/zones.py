@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from difflib import get_close_matches
 from functools import cache
-from importlib import import_module
+from importlib import import_module, reload
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
@@ -22,12 +22,29 @@ from scheduler.errors import EmbargoRefused
 _TURNED = re.compile(
     r"(?:(?:Etc/)?(?:GMT|UTC))?(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE
 )
+_VERSION = re.compile(r"IANA_VERSION = [\"'](\w+)")
 _OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>[0-5]\d)")
 
 
 def tz_version() -> str:
     """The version of the tz database that decides, such as ``2026a``: that of the installed ``tzdata`` package."""
     return str(import_module("tzdata").IANA_VERSION)
+
+
+def installed_tz_version() -> str:
+    """By which version a process would decide that started now: the package may have been renewed since this one did."""
+    try:
+        found = _VERSION.search(files("tzdata").joinpath("__init__.py").read_text("ascii"))
+    except OSError:
+        return tz_version()  # it is being renewed this very moment
+    return found[1] if found else tz_version()
+
+
+def take_installed_tz() -> None:
+    """From here on this process decides by the tz database that is installed now."""
+    reload(import_module("tzdata"))
+    for remembered in (keys, places, zone):
+        remembered.cache_clear()
 
 
 @cache

@@ -30,7 +30,7 @@ def choices(standing: Standing) -> tuple[Lift | None, ...]:
     if standing.lift_at is not None:
         return (embargo.lift_in(standing.zone, standing.lift_at),)
     if standing.settled_by is not None:
-        return (None,)
+        return (*standing.candidates, None) if standing.kind is Kind.AMBIGUOUS else (None,)
     return (*standing.candidates, *((None,) if standing.kind is Kind.EVENT else ()))
 
 

@@ -46,8 +46,8 @@ def release_due(store: Store, *, now: datetime, actor: str, default_lists: Seque
     return [Lifted(row.id, row.uuid, row.lift_at, now) for row in moved]
 
 
-def hold_overdue(store: Store, *, now: datetime, actor: str) -> list[str]:
-    """For the policy `overdue: hold`: what fell due while the service was down goes to attention.
+def hold_overdue(store: Store, *, now: datetime, before: datetime, actor: str) -> list[tuple[str, datetime]]:
+    """What was to lift before `before`, and did not because the service was down, goes to attention: uuid and lift of each.
 
     Not what had passed when it came in, such as `embargo: none`: that was decided upon then.
     """
@@ -58,10 +58,10 @@ def hold_overdue(store: Store, *, now: datetime, actor: str) -> list[str]:
     with store.write() as db:
         moved = db.execute(
             update(records)
-            .where(records.c.state == State.HELD, records.c.lift_at <= now, records.c.lift_at > came_in_at)
+            .where(records.c.state == State.HELD, records.c.lift_at < before, records.c.lift_at > came_in_at)
             .values(state=State.ATTENTION, reason=reason, settled_by=None)
-            .returning(records.c.id, records.c.revision, records.c.lift_at)
+            .returning(records.c.id, records.c.uuid, records.c.revision, records.c.lift_at)
         ).all()
         entries = [entry("attention", row.id, row.revision, lift_at=row.lift_at, reason=reason) for row in moved]
         append(db, at=now, actor=actor, entries=entries)
-    return [row.id for row in moved]
+    return [(row.uuid, row.lift_at) for row in moved]
