@@ -33,7 +33,7 @@ from scheduler.errors import FileRefused, MoveRefused
 from scheduler.intake.folder import Seen
 from scheduler.pipeline import accept, decide
 from scheduler.record import Brief, Purpose, Release, Standing, State
-from scheduler.store import Store, moves, records, trail
+from scheduler.store import Store, fence, moves, records, trail
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Record files.")]
 _OPEN = (State.ATTENTION, State.HELD)
@@ -303,6 +303,7 @@ def _settled(done: str, record_id: str, lift: Lift | None, now: datetime, store:
 def lift(record_id: RecordId, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Lift a held record now."""
     with office(file) as (parts, store, now):
+        fence.require(store)
         moves.lift_by_hand(
             store,
             record_id=record_id,

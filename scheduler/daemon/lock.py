@@ -1,12 +1,20 @@
-"""One service per database."""
+"""One service per database, and only on a store that is its own."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from scheduler.errors import AlreadyRunning
+from scheduler.clock import Clock
+from scheduler.daemon.log import say
+from scheduler.errors import AlreadyRunning, StoreRefused
+from scheduler.pipeline.fence import heed_site
+from scheduler.store import Store, fence, trail
+
+_LOOK_EVERY = 30.0
 
 
 class InstanceLock:
@@ -30,6 +38,53 @@ class InstanceLock:
     def release(self) -> None:
         """Lets another service start."""
         os.close(self._file)
+
+
+class Fence:
+    """Whether the store is fenced, as the service last saw it; `closed` means that nothing may be lifted or mailed.
+
+    `alarm` is called with an event and its fields at each look that finds it fenced. `site` is the folder of the site.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, site: Path, alarm: Callable[..., None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._alarm = alarm
+        self._looked = 0.0
+        self._head = -1
+        self.closed = True
+        heed_site(store, folder=site)
+
+    def tend(self, *, calm: bool) -> bool:
+        """`look`, at each heartbeat while `closed`; else if it is `calm` and something was decided, or some time has passed."""
+        if not self.closed:
+            with self._store.read() as db:
+                news = trail.head(db) != self._head
+            if not calm or not (news or time.monotonic() - self._looked > _LOOK_EVERY):
+                return False
+        return self.look()
+
+    def look(self) -> bool:
+        """Looks, and gives the store a new mark if it is ours. Gives whether it has become ours by this look.
+
+        After a new mark no copy that was made before it can be taken for the store itself.
+        """
+        was, self._looked = self.closed, time.monotonic()
+        try:
+            with self._store.read() as db:
+                self._head = trail.head(db)
+            # Before anything is written: a full disk must not keep what is ours from lifting.
+            self.closed = bool(fence.examine(self._store).why)
+            found = fence.hold(self._store, now=self._clock())
+        except StoreRefused as error:
+            self._alarm("fence_failed", problem=error)
+            return was and not self.closed
+        self.closed = bool(found.why)
+        if self.closed:
+            self._alarm("store_fenced", why=" ".join(found.why), remedy="embargo adopt")
+        elif found.note:
+            say("store_moved", note=found.note)
+        return was and not self.closed
 
 
 def is_running(database: Path) -> bool:

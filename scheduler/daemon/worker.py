@@ -11,11 +11,13 @@ import sys
 
 from scheduler import clock
 from scheduler.config import Config
-from scheduler.daemon.log import failure, say
+from scheduler.daemon.log import alarm, failure, say, warn_of
 from scheduler.daemon.parts import build
 from scheduler.errors import ConfigRefused
+from scheduler.permissions import loose
 from scheduler.pipeline.deliver import Postroom
-from scheduler.store import open_store
+from scheduler.pipeline.fence import heed_site
+from scheduler.store import fence, open_store
 
 _PAUSE = 0.2
 _AFTER_TROUBLE = 5.0
@@ -58,6 +60,10 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
     assert settings.mail is not None
     parts = build(settings)
     store = open_store(settings.database)
+    heed_site(store, folder=settings.site.folder)
+    if once:
+        fence.require(store)
+    fenced = False
     postroom = Postroom(
         store=store,
         transport=parts.transport(),
@@ -69,16 +75,17 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
         clock=clock.system,
     )
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if leash:
-        loop.add_reader(sys.stdin.fileno(), _pulled, stop)
+    _heed(stop, leash=leash)
+    if not leash:  # the service has said it in the same log
+        warn_of(loose(settings.private))
     say("worker_ready", pid=os.getpid())
     while not stop.is_set():
         pause = _PAUSE
         try:
-            taken = await postroom.step()
+            was, fenced = fenced, bool(fence.examine(store).why)
+            if fenced and not was:
+                alarm("mail_fenced")
+            taken = 0 if fenced else await postroom.step()
             if taken:
                 say("mail_round", mails=taken)
                 pause = 0.0
@@ -92,10 +99,18 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
         except TimeoutError:
             continue
     if leash:
-        loop.remove_reader(sys.stdin.fileno())
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
     await postroom.close()
     store.close()
     say("worker_stopped")
+
+
+def _heed(stop: asyncio.Event, *, leash: bool) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if leash:
+        loop.add_reader(sys.stdin.fileno(), _pulled, stop)
 
 
 def _pulled(stop: asyncio.Event) -> None:

@@ -1,0 +1,71 @@
+"""The command that takes over a store which another instance wrote last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import typer
+
+from scheduler.cli import say
+from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, MayReason, acted_on, actor, app, office
+from scheduler.pipeline.fence import Repeats, heed_site, repeats
+from scheduler.store import fence
+
+_NAMED = 10
+
+
+@app.command()
+def adopt(file: ConfigFile = CONFIG, reason: MayReason = None, who: Actor = None, as_json: AsJson = False) -> None:
+    """Show what a copied or restored store would send again; with a reason, take it over."""
+    with office(file) as (parts, store, now):
+        folder = parts.config.site.folder
+        heed_site(store, folder=folder)
+        why = fence.examine(store).why
+        found = repeats(store, folder=folder, now=now)
+        if reason is not None:
+            if not reason.strip():
+                raise typer.BadParameter("say why", param_hint="--reason")
+            fence.adopt(store, reason=reason.strip(), now=now, actor=actor(who))
+        if as_json:
+            again = {"due": found.due, "shown": found.shown, "mails": found.mails}
+            say.put_json({"fenced": reason is None and bool(why), "why": why, "adopted": reason is not None, **again})
+        elif reason is not None:
+            say.put(f"[green]Adopted.[/] This store lifts and mails again. {acted_on(store)}")
+        elif why:
+            _show(why, found)
+        else:
+            say.put("[green]good[/]  This store is this instance's own: it lifts and mails.")
+    if why and reason is None:
+        raise typer.Exit(1)
+
+
+def _show(why: Iterable[str], found: Repeats) -> None:
+    say.put("[bold red]fenced[/]  This store lifts nothing and mails nothing.")
+    say.facts([("why", sentence, "") for sentence in why])
+    say.put("Taken over, it would send again what the other instance has sent since:")
+    say.facts(
+        [
+            ("due", f"{_named(found.due)} held here whose lift has passed", ""),
+            (
+                "shown",
+                f"{_named(found.shown)} held here, with a page on the site already",
+                "red" if found.shown else "",
+            ),
+            *(
+                (state, f"{_count(sum(of.values()), 'list' if state == 'owed' else 'mail')} about {_named(of)}", "")
+                for state, of in found.mails.items()
+                if of
+            ),
+        ]
+    )
+    say.put("Withdraw what went out already, stop the other instance for good, then: embargo adopt --reason '…'")
+
+
+def _named(ids: Iterable[str]) -> str:
+    every = list(ids)
+    names = ", ".join(every[:_NAMED]) + (f" and {len(every) - _NAMED} more" if len(every) > _NAMED else "")
+    return _count(len(every), "record") + (f" ({names})" if names else "")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
