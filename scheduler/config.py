@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from scheduler import embargo
 from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused, RenderRefused
@@ -19,6 +20,7 @@ from scheduler.render.mail import message_id
 
 PASSWORD_VARIABLE = "EMBARGO_MAIL_PASSWORD"  # noqa: S105 - the variable's name, not a password
 _LIMIT = 1_000_000
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _INNER = ("file", "text", "password")
 
 
@@ -54,6 +56,36 @@ def _list_id(value: str) -> str:
     return value
 
 
+def _overdue(value: Any) -> Overdue | timedelta:
+    if isinstance(value, str) and value in set(Overdue):
+        return Overdue(value)
+    if isinstance(value, dict) and set(value) == {"release_within"}:
+        found = re.fullmatch(r"(\d{1,6})\s*([smhd])", str(value["release_within"]).strip())
+        if found:
+            return int(found[1]) * timedelta(**{_UNITS[found[2]]: 1})
+    raise refusal(
+        "`embargo.overdue` can't be used.", "Write release, hold, or {release_within: 2h} (90s, 30m, 2h, 1d)."
+    )
+
+
+def _server(value: str) -> str:
+    try:
+        parts = urlsplit(f"//{value}")
+        good = (
+            parts.netloc == value
+            and bool(parts.hostname)
+            and "@" not in value
+            and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        good = False
+    if not good or re.search(r"\s", value):
+        raise refusal(
+            "A server of `clock.servers` is no name or address.", "Write ntp.example.org, or a port behind it."
+        )
+    return value
+
+
 ListId = Annotated[str, BeforeValidator(_list_id)]
 Zone = Annotated[str, BeforeValidator(_zone)]
 Text = Annotated[str, Field(min_length=1)]
@@ -83,7 +115,24 @@ class EmbargoPart(_Part):
     """What happens to a record whose lift has passed: when it comes in, and when the service was down."""
 
     past_on_arrival: PastOnArrival = PastOnArrival.HOLD
-    overdue: Overdue = Overdue.RELEASE
+    overdue: Annotated[Overdue | timedelta, PlainValidator(_overdue)] = Overdue.RELEASE
+
+    @property
+    def release_within(self) -> timedelta | None:
+        """How late a release may still be that the service was down for; ``None``: as late as may be."""
+        if isinstance(self.overdue, timedelta):
+            return self.overdue
+        return None if self.overdue is Overdue.RELEASE else timedelta()
+
+
+class ClockPart(_Part):
+    """When the host's clock is doubted: beyond how many seconds, whether as the kernel doubts it, and who is asked."""
+
+    tolerance: Annotated[float, Field(ge=0.05, le=60)] = 0.5
+    unsynchronised: Literal["alarm", "hold"] = "alarm"
+    servers: Annotated[list[Annotated[str, BeforeValidator(_server)]], Field(max_length=16)] = Field(
+        default_factory=list
+    )
 
 
 class SitePart(_Part):
@@ -136,6 +185,7 @@ class Config(_Part):
     records: list[Source] = Field(min_length=1)
     database: Text
     embargo: EmbargoPart = EmbargoPart()
+    clock: ClockPart = ClockPart()
     site: SitePart = SitePart()
     http: HttpPart | None = None
     mail: MailPart | None = None
@@ -157,6 +207,22 @@ class Config(_Part):
     def lists(self) -> dict[str, ListPart]:
         """All lists by their ids."""
         return self.mail.lists if self.mail else {}
+
+    @property
+    def private(self) -> dict[Path, str]:
+        """What is for the service's user alone, and what to call it. The settings are only where they hold a secret."""
+        found = {part.folder: "the records" for part in self.records}
+        if self.database.startswith("sqlite:///"):
+            found[Path(self.database.removeprefix("sqlite:///"))] = "the database"
+        elif re.match("[^/]*://[^/@]*:[^/@]+@", self.database):
+            found[self.file] = "the settings"
+        if self.mail is not None:
+            kind, _, maildir = self.mail.transport.partition(":")
+            if kind == "maildir":
+                found[self.file.parent / maildir.removeprefix("//")] = "the mail"
+            if self.mail.password_file is not None:
+                found[self.file.parent / self.mail.password_file] = "the mail password"
+        return found
 
 
 def read(path: Path) -> Config:
@@ -246,18 +312,8 @@ def _judged(config: Config, base: Path) -> tuple[str | None, _Found]:
 def _mixed(config: Config) -> list[str]:
     """What would be shown to everybody because it lies in the site folder."""
     site = config.site.folder.resolve()
-    private = [("the records", part.folder) for part in config.records]
-    private.append(("the settings", config.file))
-    if config.database.startswith("sqlite:///"):
-        private.append(("the database", Path(config.database.removeprefix("sqlite:///"))))
-    if config.mail is not None:
-        kind, _, maildir = config.mail.transport.partition(":")
-        if kind == "maildir":
-            private.append(("the mail", config.file.parent / maildir))
-        if config.mail.password_file is not None:
-            private.append(("the mail password", config.file.parent / config.mail.password_file))
     found = []
-    for what, path in private:
+    for path, what in (config.private | {config.file: "the settings"}).items():
         place = path.resolve()
         if place == site or site in place.parents:
             found.append(

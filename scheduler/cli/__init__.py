@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from scheduler.cli import care, check, demo, explain, records, service  # noqa: F401 - each adds its commands
+from scheduler.cli import care, check, clock, demo, explain, fence, records, rehearse, service  # noqa: F401 - each adds its commands
 from scheduler.cli.app import app
 from scheduler.errors import ConfigRefused, EmbargoError
 

@@ -16,13 +16,14 @@ from typer.core import TyperGroup
 
 from scheduler import __version__, clock, config
 from scheduler.cli import say
+from scheduler.daemon import guard
 from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
 from scheduler.store import Store, open_store
 
 _ORDER = (
-    *("demo", "init", "check", "explain", "run", "worker", "add", "queue", "show", "preview", "confirm", "amend"),
-    *("lift", "withdraw", "correct", "retract", "trail", "mail", "doctor", "backup"),
+    *("demo", "init", "check", "explain", "run", "worker", "add", "queue", "show", "preview", "rehearse", "confirm"),
+    *("amend", "lift", "withdraw", "correct", "retract", "clock", "trail", "mail", "doctor", "backup", "adopt"),
 )
 
 
@@ -110,5 +111,10 @@ def office(file: Path) -> Iterator[tuple[Parts, Store, datetime]]:
 def acted_on(store: Store) -> str:
     """One sentence: whether what was just decided takes effect by itself."""
     if store.path is None or is_running(store.path):
-        return "The running service acts on it within a second."
+        with store.read() as db:
+            doubted = guard.load(db).doubts
+        doubt = (
+            " The clock is suspect, and nothing lifts by time until that is settled: embargo clock." if doubted else ""
+        )
+        return f"The running service acts on it within a second.{doubt}"
     return "No service is running: it takes effect when one starts (`embargo run`)."

@@ -9,27 +9,31 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
-from scheduler import clock, config
+from scheduler import clock, config, embargo
 from scheduler.config import Config
 from scheduler.daemon import worker
 from scheduler.daemon.children import Child
+from scheduler.daemon.guard import Guard, Host
 from scheduler.daemon.lifter import Lifter
-from scheduler.daemon.lock import InstanceLock
-from scheduler.daemon.log import alarm, failure, say
+from scheduler.daemon.lock import Fence, InstanceLock
+from scheduler.daemon.log import alarm, failure, say, warn_of
 from scheduler.daemon.parts import Parts, build
 from scheduler.daemon.sources import ACTOR, Sources
-from scheduler.errors import ConfigRefused, EmbargoError, SiteRefused
+from scheduler.errors import ConfigRefused, EmbargoError, SiteRefused, StoreDamaged
+from scheduler.permissions import loose
+from scheduler.pipeline import zones
 from scheduler.pipeline.release import Projection
-from scheduler.record import Overdue
-from scheduler.store import Store, moves, open_store, records
+from scheduler.store import Store, heads, moves, open_store, records
 
 _TICK = 0.25
 _HEARTBEAT = 1.0
 _CHECKPOINT_EVERY = 30.0
+_NOTE_EVERY = 60.0
+_INSTALLED_IN = 5.0
 _REPEAT_ALARM = 60.0
 _QUIET = timedelta(seconds=5)
 _SWITCH = 0.0005
@@ -46,18 +50,24 @@ class Service:
         self._rebuilding = threading.Lock()
         self._stop = threading.Event()
         self._reload = threading.Event()
-        self._alarmed: dict[str, float] = {}
+        self._damaged: StoreDamaged | None = None
+        self._last: dict[str, float] = {}
         self._file = settings.file
         self._stat = _signature(settings.file)
         self._parts: Parts = build(settings)
         self._store: Store = open_store(settings.database)
         self._lock = None if self._store.path is None else InstanceLock(self._store.path)
+        self._fence = Fence(self._store, clock=self._clock, site=settings.site.folder, alarm=self._repeated)
+        self._guard = Guard(self._store, host=Host(wall=self._clock), actor=ACTOR)
+        self._caught_up = False
+        self._noted: heads.Head | None = None
+        self._zone_rules = (embargo.tz_version(), time.monotonic())
         self._projection: Projection = self._parts.projection(self._store)
         self._sources = self._wanted_sources(self._parts)
         self._children = self._wanted_children(settings)
         self._lifter = Lifter(
             clock=self._clock,
-            next_lift=lambda: records.next_lift(self._store),
+            next_lift=lambda: None if self._guard.suspect or self._fence.closed else records.next_lift(self._store),
             warm=lambda until, at_most: self._projection.warm(until=until, at_most=at_most),
             wake=self._wake,
             fail=lambda: self._trouble("lift_failed"),
@@ -70,27 +80,39 @@ class Service:
         signal.signal(signal.SIGINT, self._signalled)
         signal.signal(signal.SIGHUP, self._signalled)
         say("service_starting", pid=os.getpid(), database=self._store.engine.url.render_as_string())
-        self._catch_up()
+        warn_of(loose(self._parts.config.private))
+        if found := self._store.damage(quick=True):
+            raise self._store.damaged(found)
+        self._fence.look()
+        self._watch_clock()
+        self._guard.start()
+        self._wake()
         self._lifter.start()
         self._sources.start()
-        self._start(self._rebuild, self._projection)
-        self._tend_children()
-        say("service_ready", held=self._held())
         try:
+            self._start(self._rebuild, self._projection)
+            self._tend_children()
+            say("service_ready", held=self._held())
             self._beat()
         finally:
             say("service_stopping")
             self._sources.stop()
             self._lifter.stop()
+            self._guard.stop()
             with self._tending:
                 for child in self._children:
                     child.ask_to_stop()
                 for child in self._children:
                     child.stop()
+            if self._damaged is None:
+                self._fence.look()
+                self._note_head()
             self._store.close()
             if self._lock is not None:
                 self._lock.release()
             say("service_stopped")
+        if self._damaged is not None:
+            raise self._damaged
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         (self._reload if number == signal.SIGHUP else self._stop).set()
@@ -100,29 +122,75 @@ class Service:
 
     # --- the lift
 
-    def _catch_up(self) -> None:
-        """What fell due while the service was down follows the policy, and is said aloud either way."""
-        now = self._clock()
-        if self._parts.config.embargo.overdue is Overdue.HOLD:
-            for record_id in moves.hold_overdue(self._store, now=now, actor=ACTOR):
-                alarm("overdue_held", record=records.get(self._store, record_id).uuid)
-        self._wake()
+    def _watch_clock(self) -> None:
+        part = self._parts.config.clock
+        self._guard.configure(
+            tolerance=timedelta(seconds=part.tolerance), hold=part.unsynchronised == "hold", servers=part.servers
+        )
+
+    def _catch_up(self, reading: clock.Reading) -> None:
+        """What fell due while the service was down follows the policy, as soon as the clock can be believed."""
+        self._follow_zone_rules(reading.now)
+        limit = self._parts.config.embargo.release_within
+        if limit is not None:
+            before = min(reading.now - limit, reading.zero_at + self._guard.began)
+            for uuid, lift_at in moves.hold_overdue(self._store, now=reading.now, before=before, actor=ACTOR):
+                alarm("overdue_held", record=uuid, late_s=f"{(reading.now - lift_at).total_seconds():.3f}")
+        self._caught_up = True
+
+    def _follow_zone_rules(self, now: datetime) -> None:
+        found = zones.recompute(self._store, now=now, actor=ACTOR)
+        if found is None:
+            return
+        for uuid in found.moved:
+            alarm("lift_moved_by_zone_rules", record=uuid)
+        say(
+            "zone_rules_changed",
+            before=found.before,
+            version=found.version,
+            moved=len(found.moved),
+            unmoved=found.unmoved,
+        )
+
+    def _watch_zone_rules(self) -> None:
+        """Follows a tz database that is renewed under the running service, once its installer has had time to finish."""
+        installed, now = embargo.installed_tz_version(), time.monotonic()
+        if installed != self._zone_rules[0]:
+            self._zone_rules = (installed, now)
+        if installed == embargo.tz_version() or now - self._zone_rules[1] < _INSTALLED_IN or self._fence.closed:
+            return
+        with self._waking:
+            embargo.take_installed_tz()
+            self._follow_zone_rules(self._clock())
+        self._lifter.arm()
+        self._start(self._renew_children, self._parts.config)
 
     def _wake(self) -> None:
         with self._waking:
+            if self._damaged is not None:
+                return
+            reading = self._guard.look()
+            if reading is None or self._fence.closed:
+                return
+            if not self._caught_up:
+                self._catch_up(reading)
             lifted = moves.release_due(
-                self._store, now=self._clock(), actor=ACTOR, default_lists=self._parts.config.default_lists
+                self._store, now=reading.now, actor=ACTOR, default_lists=self._parts.config.default_lists
             )
             if not lifted:
                 return
             self._show(lambda: self._projection.refresh([each.id for each in lifted], now=self._clock(), new=True))
         for each in lifted:
-            late = (each.released_at - each.lift_at) / timedelta(milliseconds=1)
-            tell = alarm if late > 1000 else say
-            tell("overdue_released" if late > 1000 else "released", record=each.uuid, late_ms=f"{late:.3f}")
+            late_s = (each.released_at - each.lift_at).total_seconds()
+            if late_s > 1:
+                alarm("overdue_released", record=each.uuid, late_s=f"{late_s:.3f}")
+            else:
+                say("released", record=each.uuid, late_ms=f"{late_s * 1000:.3f}")
 
     def _show(self, act: Callable[[], object]) -> None:
         """Writes the site. What could not be written stays owed and is tried again at the next heartbeat."""
+        if self._fence.closed:
+            return  # the site may be ahead of this store: it shows what went out
         try:
             act()
         except SiteRefused as error:
@@ -141,37 +209,62 @@ class Service:
     # --- the heartbeat, on the monotonic clock
 
     def _beat(self) -> None:
-        beat = checkpoint = time.monotonic()
+        beat = time.monotonic()
         while not self._stop.wait(_TICK):
-            now = time.monotonic()
             try:
+                if self._guard.tick():
+                    self._wake()
+                    self._lifter.arm()
                 # What commands and other processes decided shows here.
                 if self._projection.has_news():
                     self._lifter.arm()
                     self._show(lambda: self._projection.follow(now=self._clock()))
-                if now - beat < _HEARTBEAT:
-                    continue
-                beat = now
-                self._wake()
-                self._lifter.arm()
-                self._tend_children()
-                if not self._rebuilding.locked() and not self._projection.is_whole():
-                    self._repeated("site_incomplete", folder=self._parts.config.site.folder)
-                    self._start(self._rebuild, self._projection)
-                if self._reload.is_set() or _signature(self._file) != self._stat:
-                    self._reload.clear()
-                    self._reconfigure()
-                if now - checkpoint > _CHECKPOINT_EVERY and self._calm():
-                    checkpoint = now
-                    self._store.checkpoint()
+                if time.monotonic() - beat >= _HEARTBEAT:
+                    beat = time.monotonic()
+                    self._pulse()
             except Exception:  # noqa: BLE001 - the heart goes on beating; the alarm repeats while the trouble lasts
                 self._trouble("heartbeat_failed")
+
+    def _pulse(self) -> None:
+        if self._fence.tend(calm=self._calm()):
+            self._start(self._rebuild, self._projection)
+        self._wake()
+        self._lifter.arm()
+        self._tend_children()
+        if not self._rebuilding.locked() and not self._projection.is_whole():
+            self._repeated("site_incomplete", folder=self._parts.config.site.folder)
+            self._start(self._rebuild, self._projection)
+        if self._reload.is_set() or _signature(self._file) != self._stat:
+            self._reload.clear()
+            self._reconfigure()
+        self._watch_zone_rules()
+        if self._calm() and self._due_again("checkpoint", _CHECKPOINT_EVERY):
+            self._store.checkpoint()
+        if self._due_again("trail_head", _NOTE_EVERY):
+            self._note_head()
+
+    def _note_head(self) -> None:
+        """The trail's end goes to its file and to the log where it has changed."""
+        try:
+            head = heads.note(self._store, now=self._clock(), after=self._noted)
+        except EmbargoError as error:
+            self._repeated("trail_head_refused", problem=str(error))
+            return
+        if head is not None:
+            self._noted = head
+            say("trail_head", seq=head.seq, hash=head.hash)
 
     def _calm(self) -> bool:
         lift_at = records.next_lift(self._store)
         return lift_at is None or lift_at - self._clock() > _QUIET
 
     def _trouble(self, event: str) -> None:
+        if isinstance(error := sys.exception(), StoreDamaged):
+            # Each further write could lose more: a person restores a backup, and starts again.
+            self._damaged = error
+            self._stop.set()
+            self._repeated("database_damaged", problem=str(error))
+            return
         if self._due_again(event):
             failure(event)
 
@@ -179,11 +272,11 @@ class Service:
         if self._due_again(event + str(fields)):
             alarm(event, **fields)
 
-    def _due_again(self, what: str) -> bool:
+    def _due_again(self, what: str, every: float = _REPEAT_ALARM) -> bool:
         now = time.monotonic()
-        if now - self._alarmed.get(what, -_REPEAT_ALARM) < _REPEAT_ALARM:
+        if now - self._last.get(what, -every) < every:
             return False
-        self._alarmed[what] = now
+        self._last[what] = now
         return True
 
     # --- settings
@@ -244,6 +337,7 @@ class Service:
         with self._waking:
             self._projection.retire()
             self._parts, self._projection, self._sources = parts, projection, sources
+        self._watch_clock()
         self._sources.start()
         self._start(self._rebuild, projection)
         self._start(self._renew_children, settings)

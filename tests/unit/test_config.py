@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,8 @@ def test_what_is_left_out_has_a_default(tmp_path):
     assert (config.http, config.mail, config.lists, config.default_lists) == (None, None, {}, ())
     assert (config.site.folder, config.site.items) == (tmp_path / "public", 50)
     assert config.embargo.past_on_arrival is PastOnArrival.HOLD
-    assert config.embargo.overdue is Overdue.RELEASE
+    assert (config.embargo.overdue, config.embargo.release_within) == (Overdue.RELEASE, None)
+    assert (config.clock.tolerance, config.clock.unsynchronised, config.clock.servers) == (0.5, "alarm", [])
     assert (config.newsroom.language, config.password, config.templates) == ("en", None, None)
     assert config.file == tmp_path / "config.yaml"
 
@@ -79,10 +81,14 @@ def test_every_key(tmp_path):
         )
         + MAIL.replace("var/mail", "var/mail\n  connections: 3")
         + "embargo: {past_on_arrival: release, overdue: hold}\nsite: {folder: www, items: 7}\n"
-        + 'http: {listen: "[::1]:99"}\ntemplates: mine\n',
+        + 'http: {listen: "[::1]:99"}\ntemplates: mine\n'
+        + 'clock: {tolerance: 2, unsynchronised: hold, servers: [ntp.example.org, "[::1]:1230"]}\n',
     )
     assert config.records[0].timezone == "Asia/Tokyo"
     assert (config.embargo.past_on_arrival, config.embargo.overdue) == (PastOnArrival.RELEASE, Overdue.HOLD)
+    assert config.embargo.release_within == timedelta()
+    assert (config.clock.tolerance, config.clock.unsynchronised) == (2, "hold")
+    assert config.clock.servers == ["ntp.example.org", "[::1]:1230"]
     assert (config.site.folder, config.site.items) == (tmp_path / "www", 7)
     assert config.http is not None
     assert (config.http.host, config.http.port) == ("::1", 99)
@@ -90,6 +96,21 @@ def test_every_key(tmp_path):
     assert config.mail is not None
     assert (config.mail.sender, config.mail.connections) == ("Press <press@example.org>", 3)
     assert (list(config.lists), config.default_lists) == (["press", "wire"], ("press",))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("30m", timedelta(minutes=30)),
+        ("2 h", timedelta(hours=2)),
+        ("1d", timedelta(days=1)),
+    ],
+)
+def test_how_late_a_release_may_be(tmp_path, written, meant):
+    """An overdue release may be limited to so many seconds, minutes, hours or days."""
+    text = SMALL + f"embargo: {{overdue: {{release_within: {written}}}}}\n"
+    assert taken(tmp_path, text).embargo.release_within == meant
 
 
 def test_paths_are_relative_to_the_file(tmp_path, monkeypatch):
@@ -148,6 +169,15 @@ def test_an_address_gets_its_slash(tmp_path):
         ("database: ", "http: {listen: 8080}\ndatabase: ", ":4: `listen` is not an address and a port."),
         ("database: ", 'http: {listen: "0.0.0.0:99999"}\ndatabase: ', ":4: `listen` is not an address and a port."),
         ("database: ", "embargo: {overdue: perhaps}\ndatabase: ", ":4: `embargo.overdue` can't be used."),
+        ("database: ", "embargo: {overdue: {release_within: 2}}\ndatabase: ", ":4: `embargo.overdue` can't be used."),
+        ("database: ", "embargo: {overdue: {within: 2h}}\ndatabase: ", ":4: `embargo.overdue` can't be used."),
+        ("database: ", "embargo: {overdue: [hold]}\ndatabase: ", ":4: `embargo.overdue` can't be used."),
+        ("database: ", "clock: {tolerance: 0}\ndatabase: ", ":4: `clock.tolerance` can't be used."),
+        ("database: ", "clock: {unsynchronised: perhaps}\ndatabase: ", ":4: `clock.unsynchronised` can't be used."),
+        ("database: ", "clock: {servers: [a b]}\ndatabase: ", ":4: A server of `clock.servers` is no name or address."),
+        ("database: ", 'clock: {servers: ["a:x"]}\ndatabase: ', ":4: A server of `clock.servers` is no name or"),
+        ("database: ", 'clock: {servers: ["http://a"]}\ndatabase: ', ":4: A server of `clock.servers` is no name or"),
+        ("database: ", "clock: {server: a}\ndatabase: ", ":4: Unknown key `server`. Did you mean `servers`?"),
         ("database: ", "templates: nowhere\ndatabase: ", ":4: `templates` is no folder."),
         ("database: ", "file: x\ndatabase: ", ":4: Unknown key `file`."),
         ("database: ", "password: x\ndatabase: ", ":4: Unknown key `password`."),
