@@ -203,7 +203,7 @@ def _accept(
     if standing is not None:
         _same_source(standing, brief)
         if standing.digest == standing.accepted_digest == brief.digest:
-            moves.seen_again(store, standing=standing, origin=brief.origin, digest=brief.digest)
+            moves.seen_again(store, standing=standing, origin=brief.origin, digest=brief.digest, now=now, actor=actor)
             return Outcome.UNCHANGED
         if standing.state in {State.WITHDRAWN, State.RETRACTED}:
             raise FileRefused(
@@ -292,7 +292,7 @@ def _correct(store: Store, standing: Standing, draft: Draft, *, policy: Policy, 
         zone=old.zone,
     )
     if new == old:
-        moves.seen_again(store, standing=standing, origin=brief.origin, digest=brief.digest)
+        moves.seen_again(store, standing=standing, origin=brief.origin, digest=brief.digest, now=now, actor=actor)
         return Outcome.UNCHANGED
     moves.correct(store, draft, standing=standing, now=now, actor=actor, default_lists=policy.default_lists)
     return Outcome.CORRECTED

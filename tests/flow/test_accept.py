@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_an_edit_that_readers_cannot_see_is_no_correction(office, edited):
     outcome, standing = edit(office, *edited)
     assert (outcome, standing.revision, standing.changed_at) == (Outcome.UNCHANGED, 1, None)
     assert office.take(path_of(office))[0] is Outcome.UNCHANGED
-    assert office.events() == ["accepted", "released"]
+    assert office.events() == ["accepted", "released", "seen_again"]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_a_file_that_vanishes_changes_nothing(office):
     assert moves.vanish(office.store, origin=str(path), now=NOW, actor="service") == []
     assert office.take(path)[0] is Outcome.UNCHANGED
     assert not office.get().vanished
-    assert office.events() == ["accepted", "vanished"]
+    assert office.events() == ["accepted", "vanished", "seen_again"]
 
 
 @pytest.mark.parametrize(
@@ -316,6 +317,12 @@ def test_what_a_person_decided_stands(office):
     office.amend(words="2026-12-05 09:00 America/New_York")
     _, standing = edit(office, "A body.", "Another body.")
     assert (standing.lift_at.day, standing.settled_by) == (5, "editor@desk")
+    told = json.loads(office.trail()[-1].detail)
+    assert (told["lift_at"][:10], told["kept_lift_at"][:10], told["settled_by"]) == (
+        "2026-12-01",
+        "2026-12-05",
+        "editor@desk",
+    )
     _, standing = edit(office, "2026-12-01", "2026-12-03")
     assert (standing.lift_at.day, standing.settled_by) == (3, None)
 

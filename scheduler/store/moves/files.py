@@ -52,20 +52,26 @@ def _revision_row(draft: Draft, *, number: int, now: datetime) -> dict[str, Any]
     }
 
 
-def _verdict_entry(event: str, brief: Brief, verdict: Verdict, revision: int) -> Entry:
+def _verdict_entry(event: str, brief: Brief, verdict: Verdict, revision: int, **kept: str | datetime | None) -> Entry:
     lift = verdict.lift
     return entry(
         event,
         brief.id,
         revision,
+        candidates=" ".join(candidate.at.isoformat() for candidate in verdict.candidates),
+        decided=verdict.decided,
         digest=brief.digest,
+        kind=verdict.kind,
         lift_at=None if lift is None else lift.at,
         local=None if lift is None else lift.local.isoformat(),
+        origin=brief.origin,
         reason=verdict.reason,
         state=verdict.state,
         tz_version=tz_version(),
+        unfit=verdict.unfit,
         words=verdict.words,
         zone=None if lift is None else lift.zone,
+        **kept,
     )
 
 
@@ -144,7 +150,9 @@ def amend(store: Store, draft: Draft, *, standing: Standing, keep_lift: bool, no
     with store.write() as db:
         _move(db, standing, changes, from_states=(State.HELD, State.ATTENTION))
         db.execute(insert(revisions).values(_revision_row(draft, number=number, now=now)))
-        append(db, at=now, actor=actor, entries=[_verdict_entry("amended", brief, verdict, number)])
+        # The file's own time is told beside it, though it does not count.
+        kept = {"kept_lift_at": standing.lift_at, "settled_by": standing.settled_by} if keep_lift else {}
+        append(db, at=now, actor=actor, entries=[_verdict_entry("amended", brief, verdict, number, **kept)])
         _accepted(db, brief, now=now, actor=actor)
 
 
@@ -191,7 +199,7 @@ def _move(db: Connection, standing: Standing, changes: dict[str, Any], *, from_s
         raise Raced
 
 
-def seen_again(store: Store, *, standing: Standing, origin: str, digest: str) -> None:
+def seen_again(store: Store, *, standing: Standing, origin: str, digest: str, now: datetime, actor: str) -> None:
     """Notes that the file was read and says nothing new: it is there, under this name, with these bytes."""
     if standing.origin == origin and standing.digest == digest and not standing.vanished:
         with store.read() as db:
@@ -200,6 +208,8 @@ def seen_again(store: Store, *, standing: Standing, origin: str, digest: str) ->
     with store.write() as db:
         db.execute(update(records).where(records.c.id == standing.id).values(origin=origin, digest=digest, vanished=0))
         _not_refused(db, origin)
+        seen = entry("seen_again", standing.id, standing.revision, digest=digest, origin=origin)
+        append(db, at=now, actor=actor, entries=[seen])
 
 
 def vanish(store: Store, *, origin: str, now: datetime, actor: str) -> list[str]:
