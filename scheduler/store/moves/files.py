@@ -52,7 +52,7 @@ def _revision_row(draft: Draft, *, number: int, now: datetime) -> dict[str, Any]
     }
 
 
-def _verdict_entry(event: str, brief: Brief, verdict: Verdict, revision: int, **kept: str | datetime | None) -> Entry:
+def _verdict_entry(event: str, brief: Brief, verdict: Verdict, revision: int, settled_by: str | None = None) -> Entry:
     lift = verdict.lift
     return entry(
         event,
@@ -66,12 +66,12 @@ def _verdict_entry(event: str, brief: Brief, verdict: Verdict, revision: int, **
         local=None if lift is None else lift.local.isoformat(),
         origin=brief.origin,
         reason=verdict.reason,
+        settled_by=settled_by,
         state=verdict.state,
         tz_version=tz_version(),
         unfit=verdict.unfit,
         words=verdict.words,
         zone=None if lift is None else lift.zone,
-        **kept,
     )
 
 
@@ -150,9 +150,9 @@ def amend(store: Store, draft: Draft, *, standing: Standing, keep_lift: bool, no
     with store.write() as db:
         _move(db, standing, changes, from_states=(State.HELD, State.ATTENTION))
         db.execute(insert(revisions).values(_revision_row(draft, number=number, now=now)))
-        # The file's own time is told beside it, though it does not count.
-        kept = {"kept_lift_at": standing.lift_at, "settled_by": standing.settled_by} if keep_lift else {}
-        append(db, at=now, actor=actor, entries=[_verdict_entry("amended", brief, verdict, number, **kept)])
+        settled_by = standing.settled_by if keep_lift else None
+        amended = _verdict_entry("amended", brief, verdict, number, settled_by=settled_by)
+        append(db, at=now, actor=actor, entries=[amended])
         _accepted(db, brief, now=now, actor=actor)
 
 
