@@ -7,7 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import NOW, Office, words
+from conftest import Office, words
 
 from scheduler.embargo import Kind
 from scheduler.errors import MoveRefused, NotFound
@@ -327,33 +327,6 @@ def test_what_must_never_happen_is_refused_by_the_database(office, statement, co
     office.record()
     with pytest.raises(sqlite3.IntegrityError, match=constraint):
         office.raw(statement)
-
-
-def chain(office):
-    """Seven decisions about two records, with the triggers that guard the trail taken away."""
-    office.record()
-    office.amend()
-    office.record("two")
-    office.lift_by_hand("two")
-    office.withdraw()
-    office.retract("two")
-    office.record("three")
-    office.raw("DROP TRIGGER trail_refuses_update", "DROP TRIGGER trail_refuses_delete")
-
-
-def test_the_trail_tells_every_move(office):
-    """Whatever happens to a record has its row on the trail, in order, with who did it."""
-    chain(office)
-    assert [(row.event, row.actor) for row in office.trail("two")] == [
-        ("accepted", "service"),
-        ("released", "editor@desk"),
-        ("retracted", "editor@desk"),
-    ]
-    assert office.events("one") == ["accepted", "rescheduled", "withdrawn"]
-    with office.store.read() as db:
-        assert trail.head(db) == 7
-        assert trail.touched(db, after=3, events=["released", "retracted", "withdrawn"]) == ["two", "one"]
-    assert office.trail()[0].at == NOW
 
 
 def test_the_queue_is_in_order(office):

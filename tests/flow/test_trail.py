@@ -158,6 +158,20 @@ def test_an_untouched_trail_is_sound(office):
     assert verified(office) == (1, [])
 
 
+def test_the_trail_tells_every_move(chain):
+    """Whatever happens to a record has its row on the trail, in order, with who did it."""
+    assert [(row.event, row.actor) for row in chain.trail("two")] == [
+        ("accepted", "service"),
+        ("released", "editor@desk"),
+        ("retracted", "editor@desk"),
+    ]
+    assert chain.events("one") == ["accepted", "rescheduled", "withdrawn"]
+    with chain.store.read() as db:
+        assert trail.head(db) == 7
+        assert trail.touched(db, after=3, events=["released", "retracted", "withdrawn"]) == ["two", "one"]
+    assert chain.trail()[0].at == NOW
+
+
 def test_the_hash_is_made_as_the_guide_says(chain):
     """Each row's hash is that of its actor, instant, event and words and of the row before it, made as the guide says."""
     previous = trail.GENESIS

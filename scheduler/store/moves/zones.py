@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy import select, tuple_, update
 
 from scheduler.embargo import Kind, Lift
 from scheduler.record import Standing, State
+from scheduler.store import meta
 from scheduler.store.engine import Store
 from scheduler.store.moves.owed import entry
 from scheduler.store.records import CURRENT, lift_json
-from scheduler.store.schema import meta, records, revisions
+from scheduler.store.schema import records, revisions
 from scheduler.store.trail import append
 
 _KEY = "tz_version"
@@ -32,7 +33,7 @@ class Computed(NamedTuple):
 def rules_noted(store: Store) -> str | None:
     """The version of the tz database by which all lifts in the store were last computed."""
     with store.read() as db:
-        return db.execute(select(meta.c.value).where(meta.c.key == _KEY)).scalar()
+        return meta.get(db, _KEY)
 
 
 def computed_otherwise(store: Store, version: str) -> dict[tuple[str, int], Computed]:
@@ -107,5 +108,4 @@ def note_rules(store: Store, version: str, unmoved: Sequence[tuple[str, int]]) -
             chunk = revision.in_(unmoved[start : start + _CHUNK])
             db.execute(update(revisions).where(chunk).values(tz_version=version))
     with store.write() as db:
-        if not db.execute(update(meta).where(meta.c.key == _KEY).values(value=version)).rowcount:
-            db.execute(insert(meta).values(key=_KEY, value=version))
+        meta.put(db, _KEY, version)
