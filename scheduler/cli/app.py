@@ -19,7 +19,7 @@ from scheduler.cli import say
 from scheduler.daemon import guard
 from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
-from scheduler.store import Store, open_store
+from scheduler.store import Store, fence, open_store
 
 _ORDER = (
     *("demo", "init", "check", "explain", "run", "worker", "add", "queue", "show", "preview", "rehearse", "confirm"),
@@ -110,11 +110,12 @@ def office(file: Path) -> Iterator[tuple[Parts, Store, datetime]]:
 
 def acted_on(store: Store) -> str:
     """One sentence: whether what was just decided takes effect by itself."""
+    but = ""
+    with store.read() as db:
+        if guard.load(db).doubts:
+            but = " The clock is suspect, and nothing lifts by time until that is settled: embargo clock."
+    if fence.examine(store).why:
+        but = " This store is fenced, and nothing of it lifts or is mailed until it is taken over: embargo adopt."
     if store.path is None or is_running(store.path):
-        with store.read() as db:
-            doubted = guard.load(db).doubts
-        doubt = (
-            " The clock is suspect, and nothing lifts by time until that is settled: embargo clock." if doubted else ""
-        )
-        return f"The running service acts on it within a second.{doubt}"
-    return "No service is running: it takes effect when one starts (`embargo run`)."
+        return f"The running service acts on it within a second.{but}"
+    return f"No service is running: it takes effect when one starts (`embargo run`).{but}"

@@ -13,15 +13,17 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from scheduler import clock, config, embargo
+from scheduler import config, embargo
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, Reason, RecordId, actor, app, office
+from scheduler.cli.clock import look_at_clock
+from scheduler.config import ClockPart
 from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
-from scheduler.errors import EmbargoError
+from scheduler.errors import EmbargoError, StoreRefused
 from scheduler.outlets.site import Site
 from scheduler.permissions import loose
-from scheduler.store import Store, heads, ledger, open_store, records, trail
+from scheduler.store import Store, fence, heads, ledger, open_store, records, trail
 
 trail_app = typer.Typer(help="The trail: every decision, in order, and the proof that none was changed.")
 mail_app = typer.Typer(help="Mail: lists, the ledger, and what is uncertain.", no_args_is_help=True)
@@ -88,10 +90,8 @@ def verify(
         with _opened(exported) as lines:
             count, broken = trail.verify_export(lines)
     else:
-        with office(file) as (_, store, _now), store.read() as db:
-            count, broken = trail.verify(db)
-            heads_agree, differing = heads.against(db, heads.beside(store))
-            broken += differing
+        with office(file) as (_, store, _now):
+            count, broken, heads_agree = _proved(store)
     if as_json:
         say.put_json({"rows": count, "broken": broken, "heads": heads_agree})
     elif broken:
@@ -99,10 +99,23 @@ def verify(
         for sentence in broken:
             say.put(f"  {say.plain(say.safe(sentence))}")
     else:
-        noted = f" {heads_agree} noted head{'s agree' if heads_agree != 1 else ' agrees'}." if heads_agree else ""
+        noted = f" {heads_agree} noted head{'s agree' if heads_agree != 1 else ' agrees'}."
+        if exported is not None or not count:
+            noted = ""
+        elif not heads_agree:
+            noted = " No head has been noted beside the database to hold its end against."
         say.put(f"[green]sound[/]  {count} rows, each follows on the one before it.{noted}")
     if broken:
         raise typer.Exit(1)
+
+
+def _proved(store: Store) -> tuple[int, list[str], int]:
+    """How many rows there are, where the trail does not hold, and how many noted heads agree with it."""
+    lines = heads.noted(store)
+    with store.read() as db:
+        count, broken = trail.verify(db)
+        agree, differing = heads.against(db, lines, file=heads.beside(store))
+    return count, broken + differing, agree
 
 
 @contextmanager
@@ -262,18 +275,14 @@ def _findings(file: Path) -> Iterator[_Finding]:
         yield False, str(error), "Mend it; `embargo check` looks again."
         return
     yield True, f"settings and templates: {parts.config.file}", ""
-    yield (
-        True,
-        f"clock: {say.utc(clock.system().replace(microsecond=0))}; time zones: tz database {embargo.tz_version()}",
-        "",
-    )
+    yield True, f"time zones: tz database {embargo.tz_version()}", ""
     try:
         store = open_store(parts.config.database)
     except EmbargoError as error:
         yield False, str(error), ""
         return
     try:
-        yield from _store_findings(store)
+        yield from _store_findings(store, parts.config.clock)
     finally:
         store.close()
     yield from _folder_findings(parts)
@@ -285,14 +294,15 @@ def _findings(file: Path) -> Iterator[_Finding]:
         )
 
 
-def _store_findings(store: Store) -> Iterator[_Finding]:
+def _store_findings(store: Store, part: ClockPart) -> Iterator[_Finding]:
     damage = store.damage()
     yield not damage, f"database: {damage or 'sound'}", "Stop the service and restore the last backup."
     if damage:
         return  # what else would be asked of it can't be believed
-    with store.read() as db:
-        count, broken = trail.verify(db)
-        broken += heads.against(db, heads.beside(store))[1]
+    try:
+        count, broken, _ = _proved(store)
+    except StoreRefused as error:
+        count, broken = 0, [str(error)]
     yield (
         not broken,
         f"trail: {broken[0] if broken else f'{count} rows, sound'}",
@@ -300,6 +310,16 @@ def _store_findings(store: Store) -> Iterator[_Finding]:
     )
     if store.path is not None:
         yield True, f"service: {'running' if is_running(store.path) else 'not running'}", ""
+    found = look_at_clock(store, part)
+    doubts = ", ".join(found.doubts)
+    now = say.utc(found.reading.now.replace(microsecond=0))
+    yield (
+        not doubts,
+        f"clock: {now}{f', suspect ({doubts})' if doubts else ''}",
+        "Nothing lifts by time: `embargo clock`.",
+    )
+    why = fence.examine(store).why
+    yield not why, f"place: {' '.join(why) or 'the store is in its own'}", "Nothing lifts: see `embargo adopt`."
     lift_at = records.next_lift(store)
     yield True, f"next lift: {say.utc(lift_at) if lift_at else 'none'}", ""
 

@@ -35,7 +35,7 @@ class _Found(NamedTuple):
     running: bool
 
 
-def _look(store: Store, part: ClockPart) -> _Found:
+def look_at_clock(store: Store, part: ClockPart) -> _Found:
     """What the running service found; where none runs, what it would find."""
     running = store.path is None or is_running(store.path)
     known, reading, evidence, doubts = examine(
@@ -56,7 +56,7 @@ def show_clock(context: typer.Context, file: ConfigFile = CONFIG, as_json: AsJso
     if context.invoked_subcommand:
         return
     with office(file) as (parts, store, _now):
-        found = _look(store, parts.config.clock)
+        found = look_at_clock(store, parts.config.clock)
         waiting = _waiting(store, found)
     witnesses = ask(parts.config.clock.servers)
     (_put_json if as_json else _put)(found, witnesses, waiting)
@@ -130,7 +130,7 @@ def _why(why: Doubt, by: float) -> str:
 def trust_clock(reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Take the clock for right as it stands: what is due by it lifts."""
     with office(file) as (parts, store, _now):
-        found = _look(store, parts.config.clock)
+        found = look_at_clock(store, parts.config.clock)
         if not found.doubts:
             say.put("The clock is not in doubt; there is nothing to settle.")
             raise typer.Exit(1)

@@ -290,7 +290,7 @@ def _settled(done: str, record_id: str, lift: Lift | None, now: datetime, store:
             f"[green]{done}.[/] {say.plain(record_id)} is held until a person lifts it: `embargo lift {say.plain(record_id)}`."
         )
     elif lift.at <= now:
-        say.put(f"[green]{done}.[/] {say.plain(record_id)} lifts at once: {say.local(lift)} has passed.")
+        say.put(f"[green]{done}.[/] {say.plain(record_id)} is due: {say.local(lift)} has passed.")
     else:
         say.put(
             f"[green]{done}.[/] {say.plain(record_id)} lifts {say.distance(lift.at - now)}: "

@@ -178,4 +178,6 @@ class Projection:
 
 
 def _version(release: Release) -> records.Version:
-    return release.id, release.revision, release.published_at, release.updated_at
+    # A retraction at the very instant of the release changes neither time.
+    retracted = release.retraction is not None
+    return release.id, release.revision, release.published_at, release.updated_at, retracted

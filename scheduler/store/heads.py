@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -73,29 +73,40 @@ def _append(file: Path, line: bytes, *, known: bytes) -> bool:
     return True
 
 
-def against(db: Connection, file: Path | None) -> tuple[int, list[str]]:
+def noted(store: Store) -> list[bytes]:
+    """The lines of the noted heads. To be read before the trail: a running service notes what is newer than a view of it.
+
+    Raises :class:`StoreRefused` where the file can't be read.
+    """
+    file = beside(store)
+    try:
+        return [] if file is None else file.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreRefused(f"The noted heads in {file} can't be read: {error.strerror}.") from error
+
+
+def against(db: Connection, lines: Sequence[bytes], *, file: Path | None) -> tuple[int, list[str]]:
     """Holds every noted head against the trail. Gives how many agree, and sentences for a person where one does not.
 
     Only the first that differs is told of: the trail after the last one that agrees is not what it was.
     """
-    if file is None or not file.exists():
-        return 0, []
     agreed, broken = 0, []
     before = "the beginning"
-    with file.open("rb") as lines:
-        for number, noted, found in _compared(db, lines):
-            if noted is None:
-                broken.append(f"line {number} of {file} is no noted head: it was changed, or half written.")
-            elif noted.hash != found:
-                became = "is another one now" if found else "is gone"
-                broken.append(
-                    f"row {noted.seq}, noted as the newest at {noted.at.isoformat()}, {became}: from {before} on the trail "
-                    f"was cut off or written anew (line {number} of {file}; a restored backup looks so too)."
-                )
-                break
-            else:
-                agreed += 1
-                before = f"the head noted at {noted.at.isoformat()} (row {noted.seq})"
+    for number, head, found in _compared(db, iter(lines)):
+        if head is None:
+            broken.append(f"line {number} of {file} is no noted head: it was changed, or half written.")
+        elif head.hash != found:
+            became = "is another one now" if found else "is gone"
+            broken.append(
+                f"row {head.seq}, noted as the newest at {head.at.isoformat()}, {became}: from {before} on the trail "
+                f"was cut off or written anew (line {number} of {file}; a restored backup looks so too)."
+            )
+            break
+        else:
+            agreed += 1
+            before = f"the head noted at {head.at.isoformat()} (row {head.seq})"
     return agreed, broken
 
 

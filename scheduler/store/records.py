@@ -17,8 +17,8 @@ from scheduler.record import Purpose, Question, Release, Standing, State
 from scheduler.store.engine import Store
 from scheduler.store.schema import records, refusals, revisions
 
-Version = tuple[str, int, datetime, datetime]
-"""What decides how a release looks: id, revision, `published_at`, `updated_at`."""
+Version = tuple[str, int, datetime, datetime, bool]
+"""What decides how a release looks: id, revision, `published_at`, `updated_at`, whether it was retracted."""
 
 
 def lift_json(lift: Lift) -> dict[str, str]:
@@ -220,12 +220,12 @@ def coming(store: Store, *, until: datetime, limit: int) -> list[Version]:
         .limit(limit)
     )
     with store.read() as db:
-        return [(row.id, row.revision, row.lift_at, row.lift_at) for row in db.execute(query)]
+        return [(row.id, row.revision, row.lift_at, row.lift_at, False) for row in db.execute(query)]
 
 
 def shown(store: Store, *, since: datetime, at_least: int) -> list[Version]:
     """What the feed carries, as keys, newest first: everything released since `since`, and at least `at_least`."""
-    columns = select(records.c.id, records.c.revision, records.c.lift_at, records.c.changed_at)
+    columns = select(records.c.id, records.c.revision, records.c.lift_at, records.c.changed_at, records.c.state)
     newest = (
         select(records.c.released_at)
         .where(records.c.released_at.is_not(None))
@@ -240,7 +240,10 @@ def shown(store: Store, *, since: datetime, at_least: int) -> list[Version]:
         else:
             query = columns.where(records.c.released_at >= min(bound, since))
         rows = db.execute(query.order_by(records.c.lift_at.desc(), records.c.id))
-        return [(row.id, row.revision, row.lift_at, row.changed_at or row.lift_at) for row in rows]
+        return [
+            (row.id, row.revision, row.lift_at, row.changed_at or row.lift_at, row.state == State.RETRACTED)
+            for row in rows
+        ]
 
 
 def released_ids(store: Store) -> list[str]:

@@ -32,6 +32,9 @@ _TOLD = 50
 _STRAY = 200
 """So far from its place a moved row is looked for."""
 
+_AS_IT_IS = [type_coerce(column, BigInteger) if column is trail.c.at else column for column in trail.c]
+"""The columns as the database has them: what somebody wrote there may be no instant."""
+
 _quoted = json.JSONEncoder(ensure_ascii=False).encode  # of a string; its escapes are those of RFC 8785 section 3.2.2.2
 
 
@@ -156,12 +159,20 @@ def end(db: Connection) -> tuple[int, str]:
 
 
 def rows(db: Connection, *, record_id: str | None = None) -> Iterator[Row]:
-    """The rows, oldest first, of one record or of all."""
+    """The rows, oldest first, of one record or of all. Raises :class:`StoreRefused` at one that somebody made unreadable."""
     query = select(trail).order_by(trail.c.seq)
     if record_id is not None:
         query = query.where(trail.c.record_id == record_id)
-    for row in db.execute(query.execution_options(yield_per=1000)).mappings():
-        yield Row(**row)
+    for row in db.execute(query.with_only_columns(*_AS_IT_IS).execution_options(yield_per=1000)):
+        line = _Line(*row)
+        try:
+            line.text()
+            at = schema.instant(line.at)
+        except (TypeError, ValueError, OverflowError):
+            raise StoreRefused(
+                f"Row {line.seq} of the trail can't be read: it was changed. `embargo trail verify` names all such places."
+            ) from None
+        yield Row(**{**line._asdict(), "at": at})
 
 
 def touched(db: Connection, *, after: int, events: Sequence[str]) -> list[str]:
@@ -171,9 +182,7 @@ def touched(db: Connection, *, after: int, events: Sequence[str]) -> list[str]:
 
 
 def _lines(db: Connection) -> Iterator[_Line]:
-    # As the database has it: what somebody wrote there may be no instant.
-    columns = [type_coerce(trail.c.at, BigInteger) if column is trail.c.at else column for column in trail.c]
-    query = select(*columns).order_by(trail.c.seq)
+    query = select(*_AS_IT_IS).order_by(trail.c.seq)
     for row in db.execute(query.execution_options(yield_per=1000)):
         yield _Line(*row)
 
@@ -288,7 +297,7 @@ def verify_export(lines: Iterable[bytes]) -> tuple[int, list[str]]:
                 return 0, [f"line 1: this is no export of a trail; one begins with its format, {FORMAT}."]
         elif after is not None:
             walk.tell(f"line {number}: it stands after the end.")
-        elif "head" in found:
+        elif found.keys() == {"count", "head"}:
             after = (found.get("count", 0), found["head"])
         else:
             digest = hashlib.sha256(raw.removesuffix(b"\n")).hexdigest()

@@ -173,6 +173,15 @@ def test_what_others_decide_is_shown(office):
     assert not projection.has_news()
 
 
+def test_a_retraction_at_the_instant_of_the_release_is_shown(office):
+    """A record retracted at the very instant at which it was released is shown as retracted."""
+    projection = shown_by(office)
+    release(office, projection, "one")
+    office.retract()
+    projection.follow(now=office.clock())
+    assert titles(office) == ["Retracted: Title of one"]
+
+
 def test_a_page_in_the_way_holds_nothing_else_up(office):
     """A page that can't be written keeps no other page and no feed from it, and is written once the way is free."""
     projection = shown_by(office)

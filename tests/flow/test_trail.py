@@ -60,8 +60,9 @@ def noted(office, **passed):
 
 
 def held_against(office):
+    lines = heads.noted(office.store)
     with office.store.read() as db:
-        return heads.against(db, heads.beside(office.store))
+        return heads.against(db, lines, file=heads.beside(office.store))
 
 
 def chained_anew(office, after):
