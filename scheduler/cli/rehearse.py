@@ -20,13 +20,14 @@ from rich.text import Text
 from scheduler import clock, config, embargo
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app
+from scheduler.cli.clock import look_at_clock
 from scheduler.config import Config
-from scheduler.daemon import guard
+from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
 from scheduler.errors import EmbargoError
 from scheduler.pipeline.rehearse import Obstacle, Rehearsal, Step
 from scheduler.record import Purpose, Release, Standing
-from scheduler.store import Store, open_store, still
+from scheduler.store import Store, fence, open_store, still
 from scheduler.store.still import Mailed
 
 _SHOWN = 8
@@ -69,8 +70,12 @@ def rehearse(
                 now=now,
             )
             until = until or rehearsal.last(record_id)
+            original = still.original(settings.database, store)
+            obstacles = list(_withheld(original, settings))  # before the copy's clock is moved on
+            if original.path is None or not is_running(original.path):
+                rehearsal.catch_up(release_within=settings.embargo.release_within)
             steps = list(rehearsal.run(until))
-            obstacles = [*_withheld(store, settings.site.folder), *rehearsal.obstacles(record_id)]
+            obstacles += rehearsal.obstacles(record_id)
         finally:
             store.close()
         if keep is not None:
@@ -134,13 +139,13 @@ def _kept(folder: Path | None, settings: Config) -> Iterator[None]:
         raise
 
 
-def _withheld(store: Store, site: Path) -> Iterator[Obstacle]:
+def _withheld(original: Store, settings: Config) -> Iterator[Obstacle]:
     """What would keep the service from it all."""
-    with store.read() as db:
-        if guard.load(db).doubts:
-            yield Obstacle(
-                why="The clock is suspect, and nothing lifts by time until that is settled: `embargo clock`."
-            )
+    site = settings.site.folder
+    if why := fence.examine(original).why:
+        yield Obstacle(why=f"The store is fenced, and lifts and mails nothing: `embargo adopt`. {' '.join(why)}")
+    if look_at_clock(original, settings.clock).doubts:
+        yield Obstacle(why="The clock is suspect, and nothing lifts by time until that is settled: `embargo clock`.")
     there = next(path for path in (site, *site.parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         yield Obstacle(why=f"The site folder {site} can't be written by this user. Is it the service's?")

@@ -88,12 +88,15 @@ class Fence:
 
 
 def is_running(database: Path) -> bool:
-    """Whether a service holds the lock of this database now."""
+    """Whether a service holds the lock of this database now; nothing is written."""
     try:
-        lock = InstanceLock(database)
-    except AlreadyRunning:
-        return True
+        file = os.open(database.with_name(database.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
-    lock.release()
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
     return False

@@ -18,6 +18,7 @@ from jinja2 import Environment
 from scheduler.errors import EmbargoError, MoveRefused
 from scheduler.outlets.mail import transport
 from scheduler.outlets.site import Site
+from scheduler.pipeline import zones
 from scheduler.pipeline.deliver import MailList, Postroom
 from scheduler.pipeline.release import Projection
 from scheduler.record import DeliveryState, Purpose, Standing, State
@@ -119,6 +120,12 @@ class Rehearsal:
         held = [each.lift_at for each in self._held.values() if each.lift_at and record_id in {None, each.id}]
         return max([self._now, *held])
 
+    def catch_up(self, *, release_within: timedelta | None) -> None:
+        """What a service that starts now does first: it follows new zone rules, and holds what is too late for the policy."""
+        zones.recompute(self._store, now=self._now, actor=_ACTOR)
+        if release_within is not None:
+            moves.hold_overdue(self._store, now=self._now, before=self._now - release_within, actor=_ACTOR)
+
     def run(self, until: datetime) -> Iterator[Step]:
         """Goes from lift to lift, what is due already first. A step in which nothing happens is not told."""
         self._show(lambda: self._projection.rebuild(now=self._now))
@@ -178,6 +185,9 @@ class Rehearsal:
             if record_id in {None, standing.id} and (why := _waits(standing)):
                 event = standing.state is State.HELD
                 found.append(Obstacle(record_id=standing.id, why=why, expected=event))
+            elif record_id == standing.id:
+                why = f"Its lift, {standing.lift_at:%Y-%m-%d %H:%M:%S} UTC, is after the time that was named."
+                found.append(Obstacle(record_id=standing.id, why=why, expected=True))
         found += [
             Obstacle(record_id=row["record_id"], why=f"Its list {row['list']} reaches nobody.")
             for row in ledger.balance(self._store)

@@ -66,16 +66,11 @@ def _beside(path: Path) -> tuple[Path, Path]:
 
 
 def _copied(path: Path, target: Path) -> bool:
-    log, index = _beside(path)
-    if log.exists() and index.exists():
-        # Somebody has it open, or died over it. SQLite writes not a byte if it may not write the index either.
-        address = f"file:{quote(str(path))}?mode=ro&readonly_shm=1"
-        engine = create_engine(
-            "sqlite+pysqlite://", poolclass=NullPool, creator=lambda: sqlite3.connect(address, uri=True, timeout=10)
-        )
-        Store(engine, path).backup(target)
+    if (reader := _reader(path)) is not None:
+        reader.backup(target)
         return True
-    # Nobody has; SQLite would make both files.
+    # Nobody has it open; SQLite would make log and index.
+    log, index = _beside(path)
     before = path.stat()
     shutil.copyfile(path, target)
     if log.exists():
@@ -83,6 +78,26 @@ def _copied(path: Path, target: Path) -> bool:
     after = path.stat()
     opened = log.exists() and index.exists()
     return not opened and (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
+
+
+def _reader(path: Path) -> Store | None:
+    """The original, to be read alone, where somebody has it open or died over it; ``None`` where nobody has.
+
+    SQLite writes not a byte if it may not write the index either.
+    """
+    if not all(part.exists() for part in _beside(path)):
+        return None
+    address = f"file:{quote(str(path))}?mode=ro&readonly_shm=1"
+    engine = create_engine(
+        "sqlite+pysqlite://", poolclass=NullPool, creator=lambda: sqlite3.connect(address, uri=True, timeout=10)
+    )
+    return Store(engine, path)
+
+
+def original(url: str, copied: Store) -> Store:
+    """The store at `url`, of which `copied` is a copy, to be read alone."""
+    path = Path(os.path.realpath(make_url(url).database or ""))
+    return _reader(path) or Store(copied.engine, path)
 
 
 def mailed(store: Store, *, at: datetime) -> list[Mailed]:

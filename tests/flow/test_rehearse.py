@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import NOW, ahead, eventually, words
+from conftest import NOW, House, ahead, eventually, words
 
 from scheduler.errors import MoveRefused, StoreRefused
 from scheduler.pipeline.deliver import MailList
@@ -356,6 +358,31 @@ def test_what_would_keep_the_service_from_it_is_told(stage):
     (stage.folder / "public").write_text("no folder")
     done = stage.run("rehearse")
     assert (done.returncode, "can't be written by this user" in done.stdout) == (1, True)
+
+
+def test_what_a_start_would_hold_is_not_released(stage):
+    """What is too late for `overdue` is told as waiting for a person, and a lift after the named time as such."""
+    stage.config.write_text(stage.config.read_text() + "embargo: {overdue: hold}\n")
+    stage.run("amend", "nine", "2026-01-05 09:00 America/New_York")
+    with contextlib.closing(sqlite3.connect(stage.folder / "var/embargo.db")) as db, db:
+        db.execute("UPDATE revisions SET accepted_at = accepted_at - 400 * 86400 * 1000000")
+    told = stage.json("rehearse")
+    assert [each["id"] for step in told["steps"] for each in step["released"]] == ["ten"]
+    [waits] = [each["why"] for each in told["not"] if each["record"] == "nine"]
+    assert "fell due while the service was down" in waits
+    late = stage.run("rehearse", "ten", "--at", f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%d %H:%M} UTC")
+    assert (late.returncode, "is after the time that was named" in late.stdout) == (1, True)
+
+
+def test_a_rehearsal_of_a_fenced_store_says_so(stage):
+    """A copied newsroom would release nothing: its rehearsal says that it is fenced, and what to do."""
+    stage.start()
+    stage.stop()
+    shutil.copytree(stage.folder, stage.folder / "copy")
+    copy = House(stage.folder / "copy", stage.port)
+    done = copy.run("rehearse")
+    assert (done.returncode, "embargo adopt" in done.stdout) == (1, True)
+    assert "wrong  place: " in copy.run("doctor").stdout
 
 
 def test_a_newsroom_without_a_database_has_none_after_a_rehearsal(house):
