@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import resource
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -518,3 +520,38 @@ def test_the_noted_heads_are_part_of_the_proof(house):
     done = house.run("trail", "verify")
     assert (done.returncode, "row 2, noted as the newest at" in done.stdout) == (1, True)
     assert "wrong  trail: row 2, noted as the newest" in house.run("doctor").stdout
+
+
+def test_a_head_noted_while_the_trail_is_proved_is_no_fault(chain):
+    """A running service that decides and notes while the proof is under way does not make it fail."""
+    noted(chain, seconds=1)
+    lines = heads.noted(chain.store)
+    with chain.store.read() as db:
+        assert trail.verify(db) == (7, [])
+        chain.record("later")
+        assert noted(chain, seconds=1).seq == 8
+        assert heads.against(db, lines, file=heads.beside(chain.store)) == (1, [])
+
+
+@pytest.mark.parametrize("tamper", ["at = 'yesterday'", "at = 9000000000000000000", "detail = x'ff'"])
+def test_a_row_made_unreadable_is_told_by_every_command(house, tamper):
+    """A row that somebody filled with something else is named by the commands that read the trail, without a traceback."""
+    house.run("add", str(house.record("one", embargo="2099-12-01 09:00 America/New_York")))
+    with contextlib.closing(sqlite3.connect(house.folder / "var/embargo.db")) as db, db:
+        db.execute("DROP TRIGGER trail_refuses_update")
+        db.execute(f"UPDATE trail SET {tamper}")
+    for command in (["trail"], ["trail", "--json"], ["show", "one"]):
+        done = house.run(*command)
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+        assert "Row 1 of the trail can't be read: it was changed" in done.stderr
+    assert "row 1" in house.run("trail", "verify").stdout
+
+
+def test_noted_heads_that_cannot_be_read_are_told(house):
+    """A folder in place of the noted heads is an error of the proof and a finding of the doctor; no head at all is said."""
+    house.run("add", str(house.record("one", embargo="2099-12-01 09:00 America/New_York")))
+    assert "No head has been noted" in house.run("trail", "verify").stdout
+    (house.folder / "var/embargo.db.heads").mkdir()
+    done = house.run("trail", "verify")
+    assert (done.returncode, "can't be read: Is a directory" in done.stderr) == (1, True)
+    assert "wrong  trail: The noted heads" in house.run("doctor").stdout
