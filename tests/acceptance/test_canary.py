@@ -16,7 +16,7 @@ import socket
 import sqlite3
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.header import Header
 from pathlib import Path
 from urllib.parse import quote
@@ -326,6 +326,9 @@ def newsroom(house, tmp_path_factory, monkeypatch):
     eventually(lambda: b"An open one" in house.site("feed.json"), "the first release")
     eventually(lambda: mails(house) == 2, "its mails")
     eventually(lambda: b"200 OK" in asked(house.port, request("GET", "/rss.xml")), "the web server")
+    # Until the second after a file's last change is over, its Last-Modified is the present (RFC 9110 section 8.8.2.1).
+    written = max(path.stat().st_ctime for path in (house.folder / "public").rglob("*"))
+    eventually(lambda: datetime.now(UTC).timestamp() > written + 2, "what was just written to be of the past")
     return house, temporary
 
 
