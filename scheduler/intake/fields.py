@@ -22,11 +22,13 @@ _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BLOCK = ("|", ">")
 _DEPTH = 20
 
+_NESTED = ("The YAML is nested too deeply.", "Write plain keys and lists.")
 # What PyYAML says may hold words of the text, so it is never passed on; these are the slips people make.
 _SLIPS = (
     (r"cannot start any token|\\t", "A tab can't indent YAML.", "Indent with blanks."),
     (r"mapping values are not allowed", "There is a second colon in an unquoted value.", 'Put the value in "quotes".'),
     (r"expected alphabetic", "A value starts with `*` or `&`.", 'Put the value in "quotes".'),
+    (r"maximum nesting depth", *_NESTED),
     (r"unknown escape", 'There is an unknown backslash in "double quotes".', "Use 'single quotes'."),
     (r"expected <block end>|could not find expected ':'|did not find expected", "This doesn't line up as `key: value`.",
      'Write `key: value`, blanks before a continued line, and "quotes" around what holds quotes or `: `.'),
@@ -107,7 +109,7 @@ class _Reader:
         if event.tag:
             raise self._refused(event, "A value starts with `!`.", 'Put the value in "quotes".')
         if len(path) > _DEPTH:
-            raise self._refused(event, "The YAML is nested too deeply.", "Write plain keys and lists.")
+            raise self._refused(event, *_NESTED)
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(events, path)
         if isinstance(event, yaml.SequenceStartEvent):
