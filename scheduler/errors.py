@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 
 class EmbargoError(Exception):
     """The base of everything raised on purpose. ``str()`` is one or two sentences for the person who reads it."""
@@ -106,3 +108,16 @@ class DeliveryFailed(EmbargoError):
         super().__init__(problem)
         self.final = final
         self.unknown = unknown
+
+
+class RequestFailed(EmbargoError):
+    """A request to another machine had no success.
+
+    ``final`` means a repeat is pointless until a person changes something; else it may be tried again, at the earliest after
+    ``retry_after`` where the other side asked for that.
+    """
+
+    def __init__(self, problem: str, *, final: bool = False, retry_after: timedelta | None = None) -> None:
+        super().__init__(problem)
+        self.final = final
+        self.retry_after = retry_after

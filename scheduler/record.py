@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from scheduler.embargo import Kind, Lift, Reading
 
@@ -76,6 +78,34 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that belongs to a record, as the store keeps it. Its bytes are the store's, under ``digest`` (SHA-256 in hex).
+
+    ``name`` is the file's name in its address, ``size`` in bytes. ``alt`` says in words what an image shows; without it the
+    image is only offered, not shown.
+    """
+
+    name: str = field(repr=False)
+    media_type: str
+    size: int
+    digest: str
+    alt: str | None = field(default=None, repr=False)
+    title: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enclosed:
+    """An attachment as a brief names it: ``path`` is where its bytes are, ``line`` where the brief says so.
+
+    As long as they have not been read, the attachment's ``size`` is 0 and its ``digest`` empty.
+    """
+
+    attachment: Attachment
+    path: str = field(repr=False)
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
     """What a source hands us: raw fields, and where they came from.
 
@@ -105,6 +135,22 @@ class Brief:
     moderator: str | None = field(default=None, repr=False)
     speakers: tuple[str, ...] = field(default=(), repr=False)
     questions: tuple[Question, ...] = field(default=(), repr=False)
+    enclosed: tuple[Enclosed, ...] = ()
+
+    @property
+    def attached(self) -> tuple[str, ...]:
+        """The digests of its attachments, in their order, each once."""
+        return tuple(dict.fromkeys(each.attachment.digest for each in self.enclosed))
+
+    @property
+    def whole_digest(self) -> str:
+        """What tells one version from another: ``digest``, or where there are attachments the SHA-256 of it and all of theirs,
+        in hex, in their order, parted by blanks.
+        """
+        if not self.enclosed:
+            return self.digest
+        digests = (self.digest, *(each.attachment.digest for each in self.enclosed))
+        return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +192,7 @@ class Release:
     questions: tuple[Question, ...] = field(default=(), repr=False)
     correction: str | None = field(default=None, repr=False)
     retraction: str | None = field(default=None, repr=False)
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def address(self) -> str:
@@ -156,6 +203,27 @@ class Release:
     def address_of(record_id: str) -> str:
         """The path of the page of the record with this id."""
         return f"releases/{record_id}.html"
+
+    @property
+    def folder(self) -> str:
+        """The folder of its attachments below the newsroom's URL."""
+        return f"releases/{self.id}"
+
+    def address_of_attachment(self, attachment: Attachment) -> str:
+        """The path of an attachment below the newsroom's URL, not percent-encoded."""
+        return f"{self.folder}/{attachment.name}"
+
+
+class Version(NamedTuple):
+    """What decides how a release looks. ``changed`` says that ``updated_at`` is a correction's or a retraction's instant."""
+
+    id: str
+    uuid: str
+    revision: int
+    published_at: datetime
+    updated_at: datetime
+    retracted: bool = False
+    changed: bool = False
 
 
 def address_of(recipient: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +14,11 @@ import typer
 from scheduler import clock, config, intake
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app
-from scheduler.cli.records import load
+from scheduler.cli.records import attached, load
 from scheduler.daemon.parts import Parts, build
 from scheduler.errors import FileRefused
 from scheduler.intake.folder import Seen
-from scheduler.pipeline.accept import Judged, judge
+from scheduler.pipeline.accept import Judged, complete, judge
 from scheduler.record import Standing, State
 from scheduler.store import Store, open_store, records
 
@@ -35,7 +36,7 @@ def check(
     parts = build(settings)
     now = clock.system()
     paths = files if files is not None else _configured(parts)
-    seen = [load(path) for path in paths]
+    seen = [load(path, settings) for path in paths]
     with _store(parts) as store:
         judged = [_judged(each, parts, now, store) for each in seen]
     claimed: dict[str, str] = {}
@@ -74,7 +75,7 @@ def check(
 def print_checked(files: list[Path], parts: Parts) -> None:
     """What becomes of each file, for a person."""
     now = clock.system()
-    for each in (load(path) for path in files):
+    for each in (load(path, parts.config) for path in files):
         _print(each, _judged(each, parts, now, None), now)
 
 
@@ -100,7 +101,7 @@ def _configured(parts: Parts) -> list[Path]:
         for path in part.folder.rglob("*")
         if path.is_file()
         and intake.is_record(path)
-        and not any(piece.startswith(".") for piece in path.relative_to(part.folder).parts)
+        and all(map(intake.is_searched, path.relative_to(part.folder).parts[:-1]))
     )
 
 
@@ -112,12 +113,16 @@ def _judged(seen: Seen, parts: Parts, now: datetime, store: Store | None) -> _Re
     assert seen.found is not None
     if isinstance(seen.found, FileRefused):
         return seen.found
-    standing = records.find(store, seen.found.id) if store is not None else None
-    if standing is not None and standing.state not in {State.HELD, State.ATTENTION} and standing.digest == seen.digest:
+    brief, standing = seen.found, None
+    if store is not None:
+        standing = records.find(store, brief.id)
+        brief = complete(store, standing, brief)
+    is_open = standing is None or standing.state in {State.HELD, State.ATTENTION}
+    if standing is not None and not is_open and standing.digest == brief.whole_digest:
         return standing
     try:
         folder = next((part.folder for part in parts.config.records if seen.path.is_relative_to(part.folder)), None)
-        return judge(seen.found, policy=parts.policy(folder), rehearse=parts.rehearse, now=now)
+        return judge(brief, policy=parts.policy(folder), rehearse=parts.rehearse, now=now)
     except FileRefused as error:
         return error
 
@@ -150,6 +155,8 @@ def _facts(result: Judged, now: datetime) -> Iterator[tuple[str, str, str]]:
         yield "", say.utc(verdict.lift.at), ""
     elif verdict.state is State.HELD:
         yield "lifts", "when a person lifts it", ""
+    for each in brief.enclosed:
+        yield "attachment", attached(each.attachment), ""
     if verdict.reason:
         yield "reason", verdict.reason, "red"
     if verdict.state is State.ATTENTION and verdict.unfit is None:
@@ -190,6 +197,7 @@ def _json(seen: Seen, result: _Result, now: datetime) -> dict[str, Any]:
         "questions": [{"asker": each.asker, "outlet": each.outlet} for each in brief.questions],
         "source": brief.source,
         "topics": brief.topics,
+        "attachments": [asdict(each.attachment) for each in brief.enclosed],
         "statements": [
             {
                 "words": statement.words,

@@ -6,11 +6,13 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import filesize
 
 from scheduler import intake
 from scheduler.cli import say
@@ -28,19 +30,24 @@ from scheduler.cli.app import (
     app,
     office,
 )
+from scheduler.config import Config
 from scheduler.embargo import Lift
 from scheduler.errors import FileRefused, MoveRefused
+from scheduler.intake import attachments
 from scheduler.intake.folder import Seen
 from scheduler.pipeline import accept, decide
-from scheduler.record import Brief, Purpose, Release, Standing, State
+from scheduler.record import Attachment, Brief, Purpose, Release, Standing, State
 from scheduler.store import Store, fence, moves, records, trail
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Record files.")]
 _OPEN = (State.ATTENTION, State.HELD)
 
 
-def load(file: Path) -> Seen:
-    """One record file, read as the service reads it."""
+def load(file: Path, settings: Config | None = None) -> Seen:
+    """One record file, read as the service reads it, with its attachments.
+
+    They have to lie in the records folder in which the file is, or in its own where it is in none.
+    """
     # Not resolve(), which follows links: the service names files as they stand in the folder.
     path = Path(os.path.abspath(file))  # noqa: PTH100
     try:
@@ -50,11 +57,16 @@ def load(file: Path) -> Seen:
         refusal = FileRefused(file=str(file), problem=f"It can't be read: {error.strerror}.", remedy="Check its path.")
         return Seen(path=path, origin=str(path), found=refusal)
     found: Brief | FileRefused
+    digest = hashlib.sha256(data).hexdigest()
     try:
         found = intake.read(path, data=data, origin=str(path))
+        folders = [part.folder for part in settings.records] if settings else []
+        folder = next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
+        found = attachments.look(found, folder=folder)
+        digest = found.whole_digest
     except FileRefused as error:
         found = error
-    return Seen(path=path, origin=str(path), found=found, digest=hashlib.sha256(data).hexdigest())
+    return Seen(path=path, origin=str(path), found=found, digest=digest)
 
 
 @app.command()
@@ -63,7 +75,7 @@ def add(files: Files, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     refused = 0
     with office(file) as (parts, store, now):
         for path in files:
-            seen = load(path)
+            seen = load(path, parts.config)
             try:
                 if isinstance(seen.found, FileRefused):
                     raise seen.found
@@ -146,6 +158,7 @@ def show(record_id: RecordId, file: ConfigFile = CONFIG, as_json: AsJson = False
                 "source": release.source,
                 "language": release.language,
                 "address": release.address,
+                "attachments": [asdict(attachment) for attachment in release.attachments],
                 "trail": [
                     {"seq": row.seq, "at": row.at, "actor": row.actor, "event": row.event, "detail": row.detail}
                     for row in decisions
@@ -163,6 +176,7 @@ def show(record_id: RecordId, file: ConfigFile = CONFIG, as_json: AsJson = False
         ("moderator", release.moderator),
         ("speakers", ", ".join(release.speakers)),
         ("questions", "; ".join(_question(each.asker, each.outlet) for each in release.questions)),
+        ("attachments", "; ".join(map(attached, release.attachments))),
         ("lists", ", ".join(standing.lists) if standing.lists is not None else "the default lists"),
         ("contact", release.contact),
         ("source", release.source),
@@ -173,6 +187,12 @@ def show(record_id: RecordId, file: ConfigFile = CONFIG, as_json: AsJson = False
     say.facts([(name, value, "") for name, value in facts if value])
     for row in decisions:
         say.put(f"[dim]{say.utc(row.at)}[/]  {row.event}  [dim]by {say.plain(row.actor)}[/]")
+
+
+def attached(attachment: Attachment) -> str:
+    """An attachment in a line, for a person."""
+    hidden = attachment.media_type.startswith("image/") and attachment.alt is None
+    return f"{attachment.name}, {filesize.decimal(attachment.size)}" + (" (no `alt`, so not shown)" if hidden else "")
 
 
 def _question(asker: str | None, outlet: str | None) -> str:
@@ -190,7 +210,7 @@ def preview(
         [release] = records.releases(store, [records.get(store, record_id).id])
     documents = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
     if kind in documents:
-        data = parts.renderer.documents([release])[documents[kind]]
+        data = parts.renderer.alone(release)[documents[kind]]
     elif kind == "page":
         data = parts.renderer.page(release)
     elif kind == "mail":
@@ -331,13 +351,13 @@ def correct(
     who: Actor = None,
 ) -> None:
     """Correct a released record from a file; its `correction:` says to readers what changed."""
-    with office(file) as (_, store, _now):
+    with office(file) as (parts, store, _):
         standing = records.get(store, record_id)
     if standing.state is not State.RELEASED:
         raise MoveRefused(
             record_id, f"it is {standing.state}; only a released record is corrected. `embargo add` amends a held one."
         )
-    seen = load(path)
+    seen = load(path, parts.config)
     if isinstance(seen.found, FileRefused):
         raise seen.found
     assert seen.found is not None

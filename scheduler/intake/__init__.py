@@ -15,7 +15,7 @@ from scheduler.record import Brief
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LIMIT", "is_record", "read"]
+__all__ = ["LIMIT", "is_record", "is_searched", "read"]
 
 LIMIT = 5_000_000
 """The largest record file that is read, in bytes."""
@@ -36,9 +36,15 @@ def is_record(path: Path) -> bool:
     )
 
 
+def is_searched(folder: str) -> bool:
+    """Whether records are looked for in a folder of this name: not in a hidden one, nor in `….files`, which holds attachments."""
+    return not folder.startswith(".") and not folder.casefold().endswith(".files")
+
+
 def read(path: Path, *, data: bytes, origin: str) -> Brief:
     """The brief in a record file's bytes; `path` gives the format and, without an ``id``, the id; it is not opened.
 
+    Nor are its attachments: :func:`scheduler.intake.attachments.look` does that.
     Raises :class:`~scheduler.errors.FileRefused` for `origin` where the file can't be taken exactly as it stands.
     """
     text = _decoded(data, origin)
@@ -98,6 +104,7 @@ def read(path: Path, *, data: bytes, origin: str) -> Brief:
         moderator=found.moderator,
         speakers=found.speakers,
         questions=found.questions,
+        enclosed=matter.enclosed(marked, path.parent),
     )
 
 

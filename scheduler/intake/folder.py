@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scheduler.errors import FileRefused
-from scheduler.intake import LIMIT, is_record, read
+from scheduler.intake import LIMIT, attachments, is_record, is_searched, read
 from scheduler.intake.fields import Unfinished
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _Signature = tuple[int, ...]
 class Seen:
     """One thing to know about a file: its brief, why it was refused, or (``found is None``) that it has vanished.
 
-    `digest` is the SHA-256 of its bytes in hex, empty where they could not be read.
+    `digest` tells this version of it, with its attachments, from others; it is empty where the file could not be read.
     """
 
     path: Path
@@ -36,9 +36,10 @@ class Seen:
 
 @dataclass(slots=True, kw_only=True)
 class _File:
-    signature: _Signature
+    version: tuple[_Signature, ...]  # its own signature, then that of each of its attachments
     since: float
     wait: float
+    beside: tuple[str, ...] = ()  # the paths of the attachments it was last found to name
     told: str = ""  # the digest last spoken of, or the words of a refusal without one
     is_settled: bool = False
 
@@ -46,8 +47,9 @@ class _File:
 class Folder:
     """Watches one folder and those inside it. It reads no clock and starts nothing: its owner calls :meth:`look`.
 
-    A file is read when two looks at least `settle` seconds apart found it the same (size, times, inode). One that breaks off
-    (an empty file, front matter or a quote without an end) has until `grace` seconds after it last changed before it is refused.
+    A file is read when two looks at least `settle` seconds apart found it, and the attachments it names, the same (size, times,
+    inode). One that breaks off (an empty file, front matter or a quote without an end), or whose attachments do or are not there
+    yet, has until `grace` seconds after it last changed.
     """
 
     def __init__(self, folder: Path, *, settle: float = 0.2, grace: float = 2.0) -> None:
@@ -69,52 +71,66 @@ class Folder:
     def look(self, monotonic: float) -> list[Seen]:
         """What there is to know since the last look, ordered by path. `monotonic` is in seconds and never goes back."""
         present, unreachable = _signatures(self.folder)
+        versions = {path: self._version(path, signature) for path, signature in present.items()}
         seen = []
         for path in [path for path in self._files if path not in present]:
             if not unreachable.isdisjoint(path.parents):
                 # A folder out of reach says nothing about its files.
-                present[path] = self._files[path].signature
+                versions[path] = self._files[path].version
             elif self._files.pop(path).told and is_record(path):
                 seen.append(Seen(path=path, origin=str(path), found=None))
-        for path, signature in sorted(present.items()):
+        for path, version in sorted(versions.items()):
             known = self._files.get(path)
-            if known is None or known.signature != signature:
-                told = known.told if known else ""
-                self._files[path] = _File(signature=signature, since=monotonic, wait=self._settle, told=told)
+            if known is None or known.version != version:
+                told, beside = (known.told, known.beside) if known else ("", ())
+                self._files[path] = _File(version=version, since=monotonic, wait=self._settle, told=told, beside=beside)
             elif not known.is_settled and monotonic >= known.since + known.wait and (news := self._read(path, known)):
                 seen.append(news)
         return seen
 
+    def _version(self, path: Path, signature: _Signature) -> tuple[_Signature, ...]:
+        known = self._files.get(path)
+        return (signature, *map(_signature_at, known.beside if known else ()))
+
     def _read(self, path: Path, file: _File) -> Seen | None:
-        origin, digest = str(path), ""
+        origin = str(path)
         found: Brief | FileRefused
         try:
-            data = self._bytes(path, file.signature)
-            if data is None:
+            whole = self._whole(path, file)
+            if whole is None:
                 return None
-            digest = hashlib.sha256(data).hexdigest()
-            found = read(path, data=data, origin=origin)
-        except Unfinished as error:
-            if file.wait < self._grace:
-                file.wait = self._grace
-                return None
-            found = error
+            found, digest = whole
         except FileRefused as error:
-            found = error
-            # A link or a file too large was not read, but somebody put it there: it is a version like any other.
-            digest = digest or hashlib.sha256(f"{error} {file.signature}".encode()).hexdigest()
+            # What was not read (a link, a file too large, a bad attachment) was put there by somebody: a version like any other.
+            found, digest = error, hashlib.sha256(f"{error} {file.version}".encode()).hexdigest()
         except OSError as error:
-            found = _refused(
-                origin,
-                f"It can't be read ({os.strerror(error.errno or 0)}).",
-                "Check that it exists and its permissions.",
-            )
+            problem = f"It can't be read ({os.strerror(error.errno or 0)})."
+            found, digest = _refused(origin, problem, "Check that it exists and its permissions."), ""
+        if file.wait < self._grace and _may_pass(found):
+            file.wait = self._grace
+            return None
         file.is_settled = True
         word = digest or str(found)
         if word == file.told:
             return None
         file.told = word
         return Seen(path=path, origin=origin, found=found, digest=digest)
+
+    def _whole(self, path: Path, file: _File) -> tuple[Brief | FileRefused, str] | None:
+        """What is in the file, with its attachments, and its digest; ``None`` where either changed since it was looked at."""
+        data = self._bytes(path, file.version[0])
+        if data is None:
+            return None
+        try:
+            brief = read(path, data=data, origin=str(path))
+        except FileRefused as error:
+            return error, hashlib.sha256(data).hexdigest()
+        beside = tuple(each.path for each in brief.enclosed)
+        if beside != file.beside:
+            file.beside = beside  # from the next look on they too have to stand still
+            return None
+        brief = attachments.look(brief, folder=self.folder)
+        return (brief, brief.whole_digest) if file.version[1:] == tuple(map(_signature_at, beside)) else None
 
     def _bytes(self, path: Path, signature: _Signature) -> bytes | None:
         """The bytes of a regular file inside the folder, or ``None`` if it changed since it was looked at."""
@@ -133,12 +149,26 @@ class Folder:
             return data if signature[-len(_signature(status)) :] == _signature(os.fstat(handle)) else None
 
 
+def _may_pass(found: Brief | FileRefused) -> bool:
+    """Whether a file is likely to be still on its way: it breaks off, or an attachment of it does or is not there."""
+    if isinstance(found, FileRefused):
+        return isinstance(found, Unfinished)
+    return not all(each.attachment.digest for each in found.enclosed)
+
+
 def _refused(file: str, problem: str, remedy: str) -> FileRefused:
     return FileRefused(file=file, problem=problem, remedy=remedy)
 
 
 def _signature(status: os.stat_result) -> _Signature:
     return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def _signature_at(path: str) -> _Signature:
+    try:
+        return _signature(os.stat(path))  # noqa: PTH116 - a string, as the record has it
+    except OSError:
+        return ()
 
 
 def _leads_out(real: str, folder: Path) -> bool:
@@ -152,7 +182,7 @@ def _signatures(folder: Path) -> tuple[dict[Path, _Signature], set[Path]]:
     errors: list[OSError] = []
     present: dict[Path, _Signature] = {}
     for parent, folders, files in os.walk(folder, onerror=errors.append):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if is_searched(name)]
         for path in (Path(parent, name) for name in (*folders, *files)):
             is_folder = path.name in folders
             if is_folder and not (path.is_symlink() and _leads_out(os.path.realpath(path), folder)):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,8 +23,10 @@ from pydantic import (
 
 from scheduler.errors import FileRefused
 from scheduler.intake.fields import Marked, problems, refusal
-from scheduler.record import StatedEmbargo
+from scheduler.media import KINDS, kind_of
+from scheduler.record import Attachment, Enclosed, StatedEmbargo
 
+MOST_ATTACHMENTS = 20
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML document can hold (XML 1.0, section 2.2)."""
 
@@ -56,6 +60,22 @@ def _date(value: Any) -> Any:
     raise refusal("`issued` is not a date.", "Write it as year-month-day: `2026-11-30`.")
 
 
+def _files(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+def _file(value: Any) -> Any:
+    if not isinstance(value, str | dict):
+        raise refusal("An entry of `attachments` names no file.", "Write `report.pdf` or `{file: chart.png, alt: …}`.")
+    return {"file": value} if isinstance(value, str) else value
+
+
+def _shown(value: str) -> str:
+    if FORBIDDEN.search(value):
+        raise refusal("`attachments` holds a control character.", "Delete it.")
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
 Words = Annotated[list[Text], BeforeValidator(_words)]
 
@@ -67,6 +87,36 @@ class Until(BaseModel):
 
     until: Text
     zone: Text | None = None
+
+
+class Enclosure(BaseModel):
+    """An entry of ``attachments``; the short form is its ``file`` alone, relative to the folder of the record's own file."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
+
+    file: Annotated[Text, AfterValidator(_shown)] = Field(repr=False)
+    alt: Annotated[Text, AfterValidator(_shown)] | None = Field(default=None, repr=False)
+    title: Annotated[Text, AfterValidator(_shown)] | None = Field(default=None, repr=False)
+
+    @field_validator("file")
+    @classmethod
+    def _usable(cls, value: str) -> str:
+        if value.startswith("/") or "\\" in value:
+            raise refusal("An attachment's path can't be used.", "Write it from the record's own folder on, with `/`.")
+        if kind_of(value) is None:
+            raise refusal(
+                "An attachment is of a kind that is not sent out.", f"Known endings: {', '.join(sorted(KINDS))}."
+            )
+        if not fits_id(safe_name(value)):
+            raise refusal("An attachment's name can't serve in its address.", "Rename the file: letters and digits.")
+        return value
+
+    @model_validator(mode="after")
+    def _seen(self) -> Self:
+        kind = kind_of(self.file)
+        if self.alt is not None and kind is not None and not kind.is_image:
+            raise refusal("`alt` says what an image shows, and this is none.", "Write `title`.")
+        return self
 
 
 class Matter(BaseModel):
@@ -87,6 +137,9 @@ class Matter(BaseModel):
     id: str | None = None
     correction: Text | None = Field(default=None, repr=False)
     issued: Annotated[date, BeforeValidator(_date)] | None = None
+    attachments: Annotated[list[Annotated[Enclosure, BeforeValidator(_file)]], BeforeValidator(_files)] = Field(
+        default_factory=list, repr=False
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -134,6 +187,15 @@ class Matter(BaseModel):
             raise refusal("`id` can't be used.", ID_RULE)
         return value
 
+    @field_validator("attachments")
+    @classmethod
+    def _apart(cls, value: list[Enclosure]) -> list[Enclosure]:
+        if len(value) > MOST_ATTACHMENTS:
+            raise refusal("There are more than 20 attachments.", "Put several into one `.zip`.")
+        if len({safe_name(each.file).casefold() for each in value}) < len(value):
+            raise refusal("Two attachments would have the same name in their address.", "Rename one of the files.")
+        return value
+
     @model_validator(mode="after")
     def _showable(self) -> Self:
         for name, value in self:
@@ -148,6 +210,25 @@ class Matter(BaseModel):
             return None
         line = marked.line_of(("embargo", "until"))
         return StatedEmbargo(words=self.embargo.until, zone=self.embargo.zone, line=line)
+
+    def enclosed(self, marked: Marked, folder: Path) -> tuple[Enclosed, ...]:
+        """The attachments, whose paths are relative to `folder`, none of them looked at yet."""
+        return tuple(
+            Enclosed(
+                attachment=Attachment(
+                    name=safe_name(each.file),
+                    media_type=kind.media_type,
+                    size=0,
+                    digest="",
+                    alt=each.alt and " ".join(each.alt.split()),
+                    title=each.title and " ".join(each.title.split()),
+                ),
+                path=str(folder / each.file),
+                line=marked.line_of(("attachments", number)),
+            )
+            for number, each in enumerate(self.attachments)
+            if (kind := kind_of(each.file)) is not None
+        )
 
 
 class WithBody(Matter):
@@ -172,6 +253,16 @@ def fits_id(value: str) -> bool:
         and unicodedata.category(value[0])[0] in "LN"
         and not value.casefold().endswith(".html")
     )
+
+
+def safe_name(file: str) -> str:
+    """The name in its address of a file with this path: what an id may hold stays, all else becomes hyphens.
+
+    The suffix is in lower case. What can't be mended so, such as a name too long, :func:`fits_id` tells.
+    """
+    stem, _, suffix = unicodedata.normalize("NFC", file.rpartition("/")[2]).rpartition(".")
+    kept = "".join(sign if sign in "._-" or unicodedata.category(sign)[0] in "LMN" else " " for sign in stem)
+    return f"{'-'.join(kept.split()).lstrip('._-')}.{suffix.casefold()}"
 
 
 def id_of(stem: str, *, file: str) -> str:

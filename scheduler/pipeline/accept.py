@@ -11,11 +11,14 @@ from pathlib import Path
 from scheduler import embargo
 from scheduler.embargo import Kind, Lift, Reading
 from scheduler.errors import EmbargoRefused, FileRefused, MoveRefused, RenderRefused
+from scheduler.intake import attachments as files
 from scheduler.record import (
+    Attachment,
     Brief,
     Content,
     Decided,
     Draft,
+    Enclosed,
     PastOnArrival,
     Release,
     Standing,
@@ -26,7 +29,7 @@ from scheduler.record import (
 )
 from scheduler.render.text import content
 from scheduler.render.withheld import found
-from scheduler.store import Store, moves, records
+from scheduler.store import Store, attachments, moves, records
 
 _TRIES = 5
 _SAMPLE = "00000000-0000-4000-8000-000000000000"
@@ -68,6 +71,7 @@ class Judged:
 def judge(brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime) -> Judged:
     """Tries all that can fail and decides; stores nothing. Raises :class:`FileRefused`."""
     _lists_known(brief, policy)
+    _attachments_there(brief)
     stated = None
     if brief.embargo is not None:
         try:
@@ -122,6 +126,40 @@ def _lists_known(brief: Brief, policy: Policy) -> None:
         )
 
 
+def _attachments_there(brief: Brief) -> None:
+    for number, each in enumerate(brief.enclosed, 1):
+        if not each.attachment.digest:
+            raise FileRefused(
+                file=brief.origin,
+                line=each.line,
+                problem=f"Attachment {number} is not there, or can't be read.",
+                remedy="Put the file there (its path starts from the record's own folder), or take it out of `attachments`.",
+            )
+
+
+def complete(store: Store, standing: Standing | None, brief: Brief) -> Brief:
+    """`brief` with what the store keeps of the record's attachments in place of those whose files are gone.
+
+    Silence is not a command: a file that disappears after it was taken in changes nothing.
+    """
+    if standing is None or all(each.attachment.digest for each in brief.enclosed):
+        return brief
+    [release] = records.releases(store, [standing.id])
+    kept = {attachment.name: attachment for attachment in release.attachments}
+
+    def filled(each: Enclosed) -> Enclosed:
+        old = kept.get(each.attachment.name)
+        if each.attachment.digest or old is None:
+            return each
+        return replace(each, attachment=replace(each.attachment, size=old.size, digest=old.digest))
+
+    return replace(brief, enclosed=tuple(map(filled, brief.enclosed)))
+
+
+def _said(attachment: Attachment) -> str:
+    return "\n".join(filter(None, (attachment.name, attachment.alt, attachment.title)))
+
+
 def _unfit(brief: Brief, ready: Content) -> str | None:
     fields = {
         "title": brief.title,
@@ -134,6 +172,7 @@ def _unfit(brief: Brief, ready: Content) -> str | None:
         "topics": "\n".join(brief.topics),
         "id": brief.id,
         "correction": brief.correction or "",
+        "attachments": "\n".join(_said(each.attachment) for each in brief.enclosed),
         "speakers": "\n".join([brief.moderator or "", *brief.speakers]),
         "questions": "\n".join(f"{question.asker}\n{question.outlet}" for question in brief.questions),
     }
@@ -167,20 +206,24 @@ def as_release(draft: Draft, *, now: datetime) -> Release:
         speakers=brief.speakers,
         questions=brief.questions,
         correction=brief.correction,
+        attachments=tuple(each.attachment for each in brief.enclosed),
     )
 
 
 def accept(
     store: Store, brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime, actor: str
 ) -> tuple[Outcome, Standing]:
-    """Takes a brief in. Raises :class:`FileRefused`; then nothing is changed, and `refuse` writes it down.
+    """Takes a brief in, with the bytes of its attachments. Raises :class:`FileRefused`; then nothing is changed, and `refuse`
+    writes it down.
 
-    Raises :class:`MoveRefused` where others move the record faster than this can be decided.
+    Raises :class:`MoveRefused` where others move the record faster than this can be decided, and another
+    :class:`EmbargoError` where an attachment changes meanwhile.
     """
     for _ in range(_TRIES):
         standing = records.find(store, brief.id) or _renamed(store, brief)
+        whole = complete(store, standing, brief)
         try:
-            outcome = _accept(store, standing, brief, policy=policy, rehearse=rehearse, now=now, actor=actor)
+            outcome = _accept(store, standing, whole, policy=policy, rehearse=rehearse, now=now, actor=actor)
         except moves.Raced:
             continue
         known = standing.id if standing is not None and outcome is Outcome.UNCHANGED else brief.id
@@ -202,8 +245,9 @@ def _accept(
 ) -> Outcome:
     if standing is not None:
         _same_source(standing, brief)
-        if standing.digest == standing.accepted_digest == brief.digest:
-            moves.seen_again(store, standing=standing, origin=brief.origin, digest=brief.digest, now=now, actor=actor)
+        digest = brief.whole_digest
+        if standing.digest == standing.accepted_digest == digest:
+            moves.seen_again(store, standing=standing, origin=brief.origin, digest=digest, now=now, actor=actor)
             return Outcome.UNCHANGED
         if standing.state in {State.WITHDRAWN, State.RETRACTED}:
             raise FileRefused(
@@ -213,20 +257,29 @@ def _accept(
             )
     draft = judge(brief, policy=policy, rehearse=rehearse, now=now).draft
     if standing is None:
+        _keep(store, brief, now=now)
         moves.insert_new(store, draft, now=now, actor=actor)
         return Outcome.ACCEPTED
     if standing.state is State.RELEASED:
         return _correct(store, standing, draft, policy=policy, now=now, actor=actor)
     verdict, keep = _decided_by_command(standing, draft.verdict)
+    _keep(store, brief, now=now)
     moves.amend(store, replace(draft, verdict=verdict), standing=standing, keep_lift=keep, now=now, actor=actor)
     return Outcome.AMENDED
 
 
+def _keep(store: Store, brief: Brief, *, now: datetime) -> None:
+    """The bytes go into the store before the revision that refers to them."""
+    for each in brief.enclosed:
+        if not attachments.keep(store, digest=each.attachment.digest, chunks=files.chunks(each), now=now):
+            raise files.changed()
+
+
 def _renamed(store: Store, brief: Brief) -> Standing | None:
     """The record of the same bytes whose file is gone: this is that file under another name, not the text a second time."""
-    for standing in records.of_digest(store, brief.digest):
+    for standing in records.of_digest(store, brief.whole_digest):
         same = standing.origin == brief.origin or not Path(standing.origin).exists()
-        if same and standing.accepted_digest == brief.digest:
+        if same and standing.accepted_digest == brief.whole_digest:
             return standing
     return None
 
@@ -292,8 +345,10 @@ def _correct(store: Store, standing: Standing, draft: Draft, *, policy: Policy, 
         zone=old.zone,
     )
     if new == old:
-        moves.seen_again(store, standing=standing, origin=brief.origin, digest=brief.digest, now=now, actor=actor)
+        digest = brief.whole_digest
+        moves.seen_again(store, standing=standing, origin=brief.origin, digest=digest, now=now, actor=actor)
         return Outcome.UNCHANGED
+    _keep(store, brief, now=now)
     moves.correct(store, draft, standing=standing, now=now, actor=actor, default_lists=policy.default_lists)
     return Outcome.CORRECTED
 

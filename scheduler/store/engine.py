@@ -26,10 +26,12 @@ _LOCK_STEP = 0.001
 _BUSY = "PRAGMA busy_timeout = 10000"
 
 
-def _first_schema(db: Connection) -> None:
+def _create(db: Connection) -> None:
+    """The newest schema, in an empty database. What the migrations make of an old one is the same."""
     schema.metadata.create_all(db)
     db.execute(schema.trail_head.insert().values(only=1, seq=0, hash=GENESIS))
     db.execute(schema.meta.insert().values(key="store_id", value=str(uuid.uuid4())))
+    db.execute(schema.meta.insert().values(key="schema", value=str(_NEWEST)))
     for act in ("UPDATE", "DELETE"):
         for statement in _append_only(db.dialect.name, act):
             db.exec_driver_sql(statement)
@@ -46,8 +48,15 @@ def _append_only(dialect: str, act: str) -> list[str]:
     ]
 
 
-# Step n brings schema n-1 to n. A step that has been released is never edited.
-_MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_schema,)
+def _attachments(db: Connection) -> None:
+    tables = (schema.attachments, schema.attachment_chunks, schema.revision_attachments)
+    schema.metadata.create_all(db, tables=tables)
+    schema.records_by_change.create(db)
+
+
+# Step n brings schema n to n+1. A step that has been released is never edited.
+_MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_attachments,)
+_NEWEST = len(_MIGRATIONS) + 1
 
 
 class Store:
@@ -254,7 +263,6 @@ def _write_ahead(db: Connection) -> None:
 
 def _version(db: Connection) -> int:
     """The schema's number, 0 for an empty database; refuses one that is not ours to change."""
-    newest = len(_MIGRATIONS)
     tables = set(inspect(db).get_table_names())
     version = 0
     if tables.issuperset({"meta", "records", "trail_head"}):
@@ -264,9 +272,9 @@ def _version(db: Connection) -> int:
         raise StoreRefused(
             "The database holds other tables than Embargo's. Point `database:` at an empty one; nothing was changed."
         )
-    if version > newest:
+    if version > _NEWEST:
         raise StoreRefused(
-            f"The database has schema {version}, this program knows {newest}: it was written by a newer Embargo. "
+            f"The database has schema {version}, this program knows {_NEWEST}: it was written by a newer Embargo. "
             "Install that version, or restore the backup made before the upgrade."
         )
     return version
@@ -280,9 +288,9 @@ def _migrate(store: Store) -> None:
             _write_ahead(db)
     with store.engine.connect() as plain, (db := plain.execution_options(embargo_write=True)).begin():
         version = _version(db)
-        for number, step in enumerate(_MIGRATIONS[version:], start=version + 1):
-            step(db)
-            if number == 1:
-                db.execute(schema.meta.insert().values(key="schema", value="1"))
-            else:
-                db.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=str(number)))
+        if version == 0:
+            _create(db)
+        elif version < _NEWEST:
+            for step in _MIGRATIONS[version - 1 :]:
+                step(db)
+            db.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=str(_NEWEST)))

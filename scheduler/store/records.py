@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, or_, select
 from sqlalchemy.engine import RowMapping
 
 from scheduler.embargo import Kind, Lift
 from scheduler.errors import NotFound
-from scheduler.record import Purpose, Question, Release, Standing, State
+from scheduler.record import Attachment, Purpose, Question, Release, Standing, State, Version
 from scheduler.store.engine import Store
 from scheduler.store.schema import records, refusals, revisions
-
-Version = tuple[str, int, datetime, datetime, bool]
-"""What decides how a release looks: id, revision, `published_at`, `updated_at`, whether it was retracted."""
 
 
 def lift_json(lift: Lift) -> dict[str, str]:
@@ -141,7 +138,7 @@ def _release(row: RowMapping) -> Release:
         html=row["html"],
         text=row["text"],
         published_at=published_at,
-        updated_at=row["changed_at"] or published_at,
+        updated_at=row["changed_at"] or row["released_at"] or published_at,
         zone=row["lift_zone"],
         language=fields["language"],
         topics=tuple(fields["topics"]),
@@ -153,6 +150,7 @@ def _release(row: RowMapping) -> Release:
         questions=tuple(Question(**question) for question in fields["questions"]),
         correction=fields["correction"],
         retraction=row["retraction"],
+        attachments=tuple(Attachment(**attachment) for attachment in fields.get("attachments", ())),
     )
 
 
@@ -212,38 +210,86 @@ def release_for(store: Store, *, record_id: str, revision: int, purpose: Purpose
 
 
 def coming(store: Store, *, until: datetime, limit: int) -> list[Version]:
-    """Held records whose lift is not after `until`, soonest first, as keys. No licence to show them."""
+    """Held records whose lift is not after `until`, soonest first, as they will look. No licence to show them."""
     query = (
-        select(records.c.id, records.c.revision, records.c.lift_at)
+        select(records.c.id, records.c.uuid, records.c.revision, records.c.lift_at)
         .where(records.c.state == State.HELD, records.c.lift_at <= until)
-        .order_by(records.c.lift_at)
+        .order_by(records.c.lift_at, records.c.id)
         .limit(limit)
     )
     with store.read() as db:
-        return [(row.id, row.revision, row.lift_at, row.lift_at, False) for row in db.execute(query)]
+        return [Version(row.id, row.uuid, row.revision, row.lift_at, row.lift_at) for row in db.execute(query)]
 
 
-def shown(store: Store, *, since: datetime, at_least: int) -> list[Version]:
-    """What the feed carries, as keys, newest first: everything released since `since`, and at least `at_least`."""
-    columns = select(records.c.id, records.c.revision, records.c.lift_at, records.c.changed_at, records.c.state)
-    newest = (
-        select(records.c.released_at)
-        .where(records.c.released_at.is_not(None))
-        .order_by(records.c.released_at.desc())
-        .offset(max(at_least - 1, 0))
-        .limit(1)
+_VERSION = select(
+    records.c.id,
+    records.c.uuid,
+    records.c.revision,
+    records.c.lift_at,
+    records.c.released_at,
+    records.c.changed_at,
+    records.c.state,
+)
+
+
+def _versions(db: Connection, query: Select[Any]) -> Iterator[Version]:
+    for record_id, uuid, revision, lift_at, released_at, changed_at, state in db.execute(query):
+        changed = changed_at is not None
+        yield Version(record_id, uuid, revision, lift_at, changed_at or released_at, state == State.RETRACTED, changed)
+
+
+def newest_first(versions: Iterable[Version]) -> list[Version]:
+    """By publication, newest first; what was published at one instant by id."""
+    return sorted(sorted(versions), key=lambda version: version.published_at, reverse=True)
+
+
+def bound(store: Store, *, since: datetime, at_least: int) -> datetime | None:
+    """When the earliest was released of those released since `since`, and of the newest `at_least`. ``None``: nothing was."""
+    oldest = select(records.c.released_at).where(records.c.released_at.is_not(None)).order_by(records.c.released_at)
+    newest = oldest.order_by(None).order_by(records.c.released_at.desc())
+    with store.read() as db:
+        recent = db.execute(oldest.where(records.c.released_at >= since).limit(1)).scalar()
+        enough = db.execute(newest.offset(at_least - 1).limit(1)).scalar() or db.execute(oldest.limit(1)).scalar()
+    return min((at for at in (recent, enough) if at is not None), default=None)
+
+
+def shown(store: Store, *, start: datetime, changed: datetime) -> list[Version]:
+    """What was released since `start`, or corrected or retracted since `changed`, newest first."""
+    with store.read() as db:
+        found = set(_versions(db, _VERSION.where(records.c.released_at >= start)))
+        found.update(_versions(db, _VERSION.where(records.c.changed_at >= changed, records.c.released_at.is_not(None))))
+    return newest_first(found)
+
+
+def versions(store: Store, record_ids: Sequence[str]) -> list[Version]:
+    """The released ones of these records, newest first."""
+    found: list[Version] = []
+    with store.read() as db:
+        for start in range(0, len(record_ids), 500):
+            some = _VERSION.where(records.c.id.in_(record_ids[start : start + 500]), records.c.released_at.is_not(None))
+            found.extend(_versions(db, some))
+    return newest_first(found)
+
+
+def chapter(store: Store, *, released_at: datetime, record_id: str, count: int) -> list[Version]:
+    """So many releases from this one on, in the order in which they were released."""
+    query = _VERSION.where(
+        records.c.released_at >= released_at,
+        or_(records.c.released_at > released_at, records.c.id >= record_id),
     )
     with store.read() as db:
-        bound = db.execute(newest).scalar()
-        if bound is None:
-            query = columns.where(records.c.released_at.is_not(None))
-        else:
-            query = columns.where(records.c.released_at >= min(bound, since))
-        rows = db.execute(query.order_by(records.c.lift_at.desc(), records.c.id))
-        return [
-            (row.id, row.revision, row.lift_at, row.changed_at or row.lift_at, row.state == State.RETRACTED)
-            for row in rows
-        ]
+        return list(_versions(db, query.order_by(records.c.released_at, records.c.id).limit(count)))
+
+
+def placed(store: Store, record_ids: Sequence[str] | None = None) -> Iterator[tuple[datetime, str, tuple[str, ...]]]:
+    """When each released record was (of these, or of all), its id and its topics, in that order."""
+    query = select(records.c.released_at, records.c.id, revisions.c.fields).join(revisions, CURRENT)
+    query = query.where(records.c.released_at.is_not(None)).order_by(records.c.released_at, records.c.id)
+    if record_ids is not None:
+        query = query.where(records.c.id.in_(record_ids))
+    with store.read() as db:
+        for released_at, record_id, fields in db.execute(query.execution_options(yield_per=1000)):
+            yield released_at, record_id, tuple(json.loads(fields)["topics"])
 
 
 def released_ids(store: Store) -> list[str]:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -121,6 +122,14 @@ Index(
     postgresql_where=records.c.released_at.is_not(None),
 )
 
+# For what was corrected or retracted of late, among all that was ever released.
+records_by_change = Index(
+    "records_by_change",
+    records.c.changed_at,
+    sqlite_where=records.c.changed_at.is_not(None),
+    postgresql_where=records.c.changed_at.is_not(None),
+)
+
 revisions = Table(
     "revisions",
     metadata,
@@ -141,6 +150,35 @@ revisions = Table(
     Column("summary", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("html", Text, nullable=False),
+)
+
+# An attachment's bytes, in pieces: the write lock is never held for longer than one of them takes. An upload that was broken off
+# has pieces and no row in `attachments`.
+attachment_chunks = Table(
+    "attachment_chunks",
+    metadata,
+    Column("upload", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# What is here is whole. The same bytes are kept once, whoever attaches them.
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("upload", Text, nullable=False, unique=True),
+    Column("size", Integer, nullable=False),
+)
+
+# Which attachments a revision has; what is said of each stands in its `fields`.
+revision_attachments = Table(
+    "revision_attachments",
+    metadata,
+    Column("record_id", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, ForeignKey("attachments.digest"), primary_key=True),
+    ForeignKeyConstraint(["record_id", "revision"], ["revisions.record_id", "revisions.number"]),
 )
 
 refusals = Table(

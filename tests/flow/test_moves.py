@@ -178,7 +178,7 @@ def test_two_processes_at_the_same_record(office, attempt, rival):
 
 
 def test_a_lift_is_exact_to_the_microsecond(office):
-    """What is due is released at its microsecond, and nothing a microsecond before it."""
+    """What is due is released at its microsecond, nothing a microsecond before it, and what lifts together in its order."""
     at = datetime(2026, 12, 1, 14, 0, 0, 123456, tzinfo=UTC)
     office.record("before", embargo=words(at - timedelta(microseconds=1)))
     office.record("due", embargo=words(at))
@@ -197,7 +197,7 @@ def test_a_lift_is_exact_to_the_microsecond(office):
         "open": S.HELD,
         "asked": S.ATTENTION,
     }
-    assert office.get("due").released_at == at
+    assert [office.get(each).released_at - at for each in ("before", "due")] == [timedelta(), timedelta(microseconds=1)]
 
 
 def test_a_thousand_due_at_once(office):

@@ -7,6 +7,7 @@ import stat
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from conftest import NOW, Office
@@ -35,7 +36,7 @@ def test_a_new_database_has_the_newest_schema(tmp_path):
     before = plain(path, "SELECT key, value FROM meta ORDER BY key")
     open_store(url(path)).close()
     assert plain(path, "SELECT key, value FROM meta ORDER BY key") == before
-    assert before[0] == ("schema", "1")
+    assert before[0] == ("schema", "2")
     assert plain(path, "PRAGMA journal_mode") == [("wal",)]
 
 
@@ -83,9 +84,37 @@ def test_a_newer_database_is_refused(tmp_path):
     """A database written by a newer version is refused, and the sentence says what to do."""
     path = tmp_path / "embargo.db"
     open_store(url(path)).close()
-    plain(path, "UPDATE meta SET value = '2' WHERE key = 'schema'")
-    with pytest.raises(StoreRefused, match=r"schema 2, this program knows 1.*newer Embargo"):
+    plain(path, "UPDATE meta SET value = '3' WHERE key = 'schema'")
+    with pytest.raises(StoreRefused, match=r"schema 3, this program knows 2.*newer Embargo"):
         open_store(url(path))
+
+
+def laid_out(path):
+    """Tables, indexes and triggers, as their statements say."""
+    found = plain(path, "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {name: " ".join(sql.replace('"', "").split()) for name, sql in found}
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path):
+    """A database written by the first version is what a new one would be once it is opened, and keeps all that is in it."""
+    path, new = tmp_path / "embargo.db", tmp_path / "new.db"
+    old = sqlite3.connect(path)
+    old.executescript(Path(__file__).with_name("schema-1.sql").read_text("utf-8"))
+    old.close()
+    open_store(url(new)).close()
+    assert "attachments" not in laid_out(path)
+    for _ in range(2):
+        store = open_store(url(path))
+        assert laid_out(path) == laid_out(new)
+        assert plain(path, "SELECT value FROM meta WHERE key = 'schema'") == [("2",)]
+        assert {standing.id: standing.state for standing in records.listed(store)} == {
+            "held": "held",
+            "out": "released",
+        }
+        assert [release.attachments for release in records.releases(store, ["held", "out"])] == [(), ()]
+        with store.read() as db:
+            assert trail.verify(db) == (4, [])
+        store.close()
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):

@@ -19,7 +19,7 @@ from scheduler.store import ledger
 from scheduler.store.engine import Store
 from scheduler.store.moves.owed import Raced, entry, owe
 from scheduler.store.records import lift_json
-from scheduler.store.schema import records, refusals, revisions
+from scheduler.store.schema import records, refusals, revision_attachments, revisions
 from scheduler.store.trail import Entry, append
 
 _FIELDS = ("topics", "attribution", "contact", "source", "moderator", "speakers", "correction")
@@ -28,13 +28,14 @@ _FIELDS = ("topics", "attribution", "contact", "source", "moderator", "speakers"
 def _revision_row(draft: Draft, *, number: int, now: datetime) -> dict[str, Any]:
     brief, verdict = draft.brief, draft.verdict
     fields = {name: getattr(brief, name) for name in _FIELDS}
+    fields["attachments"] = [asdict(each.attachment) for each in brief.enclosed]
     fields["questions"] = [asdict(question) for question in brief.questions]
     fields["language"] = brief.language or draft.language
     lift = verdict.lift
     return {
         "record_id": brief.id,
         "number": number,
-        "digest": brief.digest,
+        "digest": brief.whole_digest,
         "accepted_at": now,
         "embargo_kind": verdict.kind,
         "embargo_words": verdict.words,
@@ -52,6 +53,18 @@ def _revision_row(draft: Draft, *, number: int, now: datetime) -> dict[str, Any]
     }
 
 
+def _insert_revision(db: Connection, draft: Draft, *, number: int, now: datetime) -> None:
+    db.execute(insert(revisions).values(_revision_row(draft, number=number, now=now)))
+    if digests := draft.brief.attached:
+        of = {"record_id": draft.brief.id, "revision": number}
+        db.execute(insert(revision_attachments), [{**of, "digest": digest} for digest in digests])
+
+
+def _attached(brief: Brief) -> dict[str, str]:
+    """Which bytes are decided about, for the trail; nothing where there are none."""
+    return {"attachments": " ".join(brief.attached)} if brief.enclosed else {}
+
+
 def _verdict_entry(event: str, brief: Brief, verdict: Verdict, revision: int, settled_by: str | None = None) -> Entry:
     lift = verdict.lift
     return entry(
@@ -60,7 +73,7 @@ def _verdict_entry(event: str, brief: Brief, verdict: Verdict, revision: int, se
         revision,
         candidates=" ".join(candidate.at.isoformat() for candidate in verdict.candidates),
         decided=verdict.decided,
-        digest=brief.digest,
+        digest=brief.whole_digest,
         kind=verdict.kind,
         lift_at=None if lift is None else lift.at,
         local=None if lift is None else lift.local.isoformat(),
@@ -72,6 +85,7 @@ def _verdict_entry(event: str, brief: Brief, verdict: Verdict, revision: int, se
         unfit=verdict.unfit,
         words=verdict.words,
         zone=None if lift is None else lift.zone,
+        **_attached(brief),
     )
 
 
@@ -90,7 +104,7 @@ def insert_new(store: Store, draft: Draft, *, now: datetime, actor: str) -> None
                     uuid=(name := str(uuid.uuid4())),
                     tag=f"tag:{draft.domain},{now.year}:{name}",
                     origin=brief.origin,
-                    digest=brief.digest,
+                    digest=brief.whole_digest,
                     state=verdict.state,
                     revision=1,
                     lift_at=None if verdict.lift is None else verdict.lift.at,
@@ -99,7 +113,7 @@ def insert_new(store: Store, draft: Draft, *, now: datetime, actor: str) -> None
                     accepted_at=now,
                 )
             )
-            db.execute(insert(revisions).values(_revision_row(draft, number=1, now=now)))
+            _insert_revision(db, draft, number=1, now=now)
             append(db, at=now, actor=actor, entries=[_verdict_entry("accepted", brief, verdict, 1)])
             _accepted(db, brief, now=now, actor=actor)
     except IntegrityError as error:
@@ -138,7 +152,7 @@ def amend(store: Store, draft: Draft, *, standing: Standing, keep_lift: bool, no
     number = standing.revision + 1
     changes: dict[str, Any] = {
         "revision": number,
-        "digest": brief.digest,
+        "digest": brief.whole_digest,
         "origin": brief.origin,
         "lists": _lists(brief),
         "vanished": 0,
@@ -149,7 +163,7 @@ def amend(store: Store, draft: Draft, *, standing: Standing, keep_lift: bool, no
         changes |= {"lift_at": None if verdict.lift is None else verdict.lift.at, "settled_by": None}
     with store.write() as db:
         _move(db, standing, changes, from_states=(State.HELD, State.ATTENTION))
-        db.execute(insert(revisions).values(_revision_row(draft, number=number, now=now)))
+        _insert_revision(db, draft, number=number, now=now)
         settled_by = standing.settled_by if keep_lift else None
         amended = _verdict_entry("amended", brief, verdict, number, settled_by=settled_by)
         append(db, at=now, actor=actor, entries=[amended])
@@ -166,18 +180,20 @@ def correct(
         _move(
             db,
             standing,
-            {"revision": number, "digest": brief.digest, "origin": brief.origin, "vanished": 0, "changed_at": now},
+            {
+                "revision": number,
+                "digest": brief.whole_digest,
+                "origin": brief.origin,
+                "vanished": 0,
+                "changed_at": now,
+            },
             from_states=(State.RELEASED,),
         )
-        db.execute(insert(revisions).values(_revision_row(draft, number=number, now=now)))
+        _insert_revision(db, draft, number=number, now=now)
         ledger.overtake(db, record_id=standing.id, revision=number, now=now)
         owe(db, [(standing.id, number, standing.lists)], Purpose.CORRECTION, now, default_lists)
-        append(
-            db,
-            at=now,
-            actor=actor,
-            entries=[entry("corrected", standing.id, number, digest=brief.digest, note=brief.correction)],
-        )
+        detail = {"digest": brief.whole_digest, "note": brief.correction, **_attached(brief)}
+        append(db, at=now, actor=actor, entries=[entry("corrected", standing.id, number, **detail)])
         _accepted(db, brief, now=now, actor=actor)
 
 

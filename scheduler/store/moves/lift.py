@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import func, literal, select, update
 
 from scheduler.record import Purpose, State
 from scheduler.store.engine import Store
 from scheduler.store.moves.owed import decoded, entry, owe, owe_default
 from scheduler.store.records import CURRENT
-from scheduler.store.schema import records, revisions
+from scheduler.store.schema import micros, records, revisions
 from scheduler.store.trail import append
 
 
@@ -28,17 +28,25 @@ class Lifted(NamedTuple):
 def release_due(store: Store, *, now: datetime, actor: str, default_lists: Sequence[str]) -> list[Lifted]:
     """The lift: every held record whose lift is not after `now` is released, in one transaction with what it owes.
 
-    Harmless at any time and any number of times.
+    Harmless at any time and any number of times. What lifts together is released one microsecond after the other, by lift and
+    id: so it has an order that never changes, and each its own date.
     """
+    place = func.row_number().over(order_by=(records.c.lift_at, records.c.id)) - 1
+    due = (
+        select(records.c.id, place.label("place"))
+        .where(records.c.state == State.HELD, records.c.lift_at <= now)
+        .subquery()
+    )
     with store.write() as db:
         moved = db.execute(
             update(records)
-            .where(records.c.state == State.HELD, records.c.lift_at <= now)
-            .values(state=State.RELEASED, released_at=now)
+            .where(records.c.id == due.c.id, records.c.state == State.HELD)
+            .values(state=State.RELEASED, released_at=literal(micros(now)) + due.c.place)
             .returning(records.c.id, records.c.uuid, records.c.revision, records.c.lists, records.c.lift_at)
         ).all()
         if moved:
-            owe_default(db, released_at=now, default_lists=default_lists)
+            last = now + timedelta(microseconds=len(moved))
+            owe_default(db, released_at=now, until=last, owed_at=now, default_lists=default_lists)
             named = [(row.id, row.revision, decoded(row.lists)) for row in moved if row.lists is not None]
             owe(db, named, Purpose.RELEASE, now, default_lists)
             entries = [entry("released", row.id, row.revision, by="lift", lift_at=row.lift_at) for row in moved]

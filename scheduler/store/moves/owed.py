@@ -42,15 +42,18 @@ def owe(
         db.execute(insert(mailings), owed)
 
 
-def owe_default(db: Connection, *, released_at: datetime, default_lists: Sequence[str]) -> None:
-    """The mail owed by all that lifted at `released_at` and names no list of its own: one statement a list, not a row a call.
+def owe_default(
+    db: Connection, *, released_at: datetime, until: datetime, owed_at: datetime, default_lists: Sequence[str]
+) -> None:
+    """The mail owed by all that lifted from `released_at` `until` and names no list of its own: one statement a list, not a
+    row a call.
 
-    What was lifted by another at the very same instant owes its mail already.
+    What was lifted by another in the very same instants owes its mail already.
     """
     lifted = select(
-        records.c.id, records.c.revision, literal(Purpose.RELEASE), bindparam("list"), literal(released_at, Instant)
+        records.c.id, records.c.revision, literal(Purpose.RELEASE), bindparam("list"), literal(owed_at, Instant)
     ).where(
-        records.c.released_at == released_at,
+        records.c.released_at.between(released_at, until),
         records.c.lists.is_(None),
         records.c.state == State.RELEASED,
         ~exists().where(mailings.c.record_id == records.c.id, mailings.c.list == bindparam("list")),
