@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
-from scheduler import embargo
-from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused, RenderRefused
+from scheduler import embargo, outgoing
+from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused, RenderRefused, RequestFailed
 from scheduler.intake.fields import load, problems, refusal
 from scheduler.outlets import mail
 from scheduler.record import Overdue, PastOnArrival, Purpose
@@ -86,6 +95,21 @@ def _server(value: str) -> str:
     return value
 
 
+def _hub(value: str) -> str:
+    try:
+        outgoing.parse(value)
+    except RequestFailed:
+        raise refusal(
+            "A hub of `websub.hubs` is no web address.",
+            "Write it in full, without user, password and `#`: https://hub.example.org/.",
+        ) from None
+    return value
+
+
+def _each_once(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
 ListId = Annotated[str, BeforeValidator(_list_id)]
 Zone = Annotated[str, BeforeValidator(_zone)]
 Text = Annotated[str, Field(min_length=1)]
@@ -136,10 +160,11 @@ class ClockPart(_Part):
 
 
 class SitePart(_Part):
-    """Where pages and feeds are written; the feeds carry 48 hours and at least `items`."""
+    """Where pages and feeds are written; the feeds carry 48 hours and at least `items`, with full texts or summaries."""
 
     folder: Path = Path("public/")
     items: Annotated[int, Field(ge=1, le=1000)] = 50
+    text: Literal["full", "summary"] = "full"
 
 
 class HttpPart(_Part):
@@ -156,6 +181,15 @@ class HttpPart(_Part):
     def port(self) -> int:
         """The port."""
         return int(self.listen.rpartition(":")[2])
+
+
+class WebsubPart(_Part):
+    """The hubs that the feeds name, and that are pinged when they change; private addresses are refused unless allowed."""
+
+    hubs: Annotated[list[Annotated[str, BeforeValidator(_hub)]], Field(max_length=8), AfterValidator(_each_once)] = (
+        Field(default_factory=list)
+    )
+    allow_private: bool = False
 
 
 class ListPart(_Part):
@@ -188,6 +222,7 @@ class Config(_Part):
     clock: ClockPart = ClockPart()
     site: SitePart = SitePart()
     http: HttpPart | None = None
+    websub: WebsubPart = WebsubPart()
     mail: MailPart | None = None
     templates: Path | None = None
     password: str | None = Field(None, repr=False)

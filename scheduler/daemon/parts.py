@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +65,15 @@ class Parts:
         )
         return made.head + b"\r\n" + made.body
 
-    def projection(self, store: Store) -> Projection:
-        """The site these settings want; its folder is made."""
+    def projection(self, store: Store, *, announce: Callable[[Sequence[str]], None] = lambda _: None) -> Projection:
+        """The site these settings want; its folder is made. `announce` is told which of the main feeds have changed."""
         return Projection(
-            store=store, site=Site(self.config.site.folder), renderer=self.renderer, items=self.config.site.items
+            store=store,
+            site=Site(self.config.site.folder),
+            renderer=self.renderer,
+            items=self.config.site.items,
+            full_text=self.config.site.text == "full",
+            announce=announce,
         )
 
     def transport(self) -> Transport:
@@ -93,7 +99,7 @@ def build(config: Config) -> Parts:
     return Parts(
         config=config,
         newsroom=newsroom,
-        renderer=Renderer(newsroom=newsroom, overrides=config.templates),
+        renderer=Renderer(newsroom=newsroom, overrides=config.templates, hubs=config.websub.hubs),
         environment=environment(config.templates),
         lists={
             name: MailList(name=part.name, recipients=tuple(part.recipients)) for name, part in config.lists.items()

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from scheduler import permissions
@@ -84,19 +85,30 @@ class Site:
         return True
 
     def remove(self, path: str) -> None:
-        """Takes the file at `path` away; one that is not there is no error."""
+        """Takes the file at `path` away, and its folder if it was the last one there; one that is not there is no error."""
         file = self._file(path)
         try:
             Path(file).unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
         except OSError as error:
             raise _refused(file, error) from error
+        with suppress(OSError):  # not empty
+            Path(file).parent.rmdir()
 
     def listed(self, folder: str) -> list[str]:
-        """The paths of the files directly inside `folder`; none where there is no such folder."""
+        """The paths of all directly inside `folder` that is no folder; none where there is no such folder."""
+        return [f"{folder}/{entry.name}" for entry in self._entries(folder) if not entry.is_dir(follow_symlinks=False)]
+
+    def folders(self, folder: str) -> list[str]:
+        """The paths, each with a ``/`` at its end, of the folders directly inside `folder`."""
+        return [f"{folder}/{entry.name}/" for entry in self._entries(folder) if entry.is_dir(follow_symlinks=False)]
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(self._file(folder)) as entries:
-                return [f"{folder}/{entry.name}" for entry in entries if not entry.name.startswith(".")]
-        except FileNotFoundError:
+                return [entry for entry in entries if not entry.name.startswith(".")]
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _file(self, path: str) -> str:

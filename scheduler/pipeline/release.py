@@ -3,39 +3,70 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+from uuid import UUID, uuid5
 
 from scheduler.errors import SiteRefused
 from scheduler.outlets.site import Site
-from scheduler.record import Release
-from scheduler.render import Renderer
-from scheduler.store import Store, records, trail
+from scheduler.pipeline.chronicle import Chapter, Chronicle, Placed
+from scheduler.record import Release, Version
+from scheduler.render import Feed, Form, Renderer, Shown
+from scheduler.store import Store, attachments, meta, records, trail
 
 WINDOW = timedelta(hours=48)
-"""The feed carries everything released within this time: no release is cut off because many lifted together."""
+"""The feed carries everything released or changed within this time: no release is cut off because many lifted together."""
+MAIN = ("rss.xml", "atom.xml", "feed.json")
+"""The subscription documents of the feed of everything."""
 
 _WARMED = 10_000
+_AT_THE_LIFT = 8
+"""So many topics and chapters are brought up to date with a lift; the others by `follow`, a moment later."""
 _OURS = b'<meta name="generator" content="Embargo">'
 _AFTER_RELEASE = ("corrected", "retracted")
+_IN_A_FOLDER = (*MAIN, "sitemap.xml", "index.html")
+
+
+class _Written(NamedTuple):
+    changed: list[str]
+    whole: bool
 
 
 class Projection:
-    """The site as a function of the released records.
+    """The site as a function of the released records: `items` is the least a feed carries, and the most a page shows.
 
-    Threads may share one. What could not be written (`SiteRefused`) stays owed and is written at the next call.
+    Threads may share one. What could not be written (`SiteRefused`) stays owed and is written at the next call. `announce` is
+    told which of `MAIN` have changed, once their bytes are live, and returns at once.
     """
 
-    def __init__(self, *, store: Store, site: Site, renderer: Renderer, items: int) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        site: Site,
+        renderer: Renderer,
+        items: int,
+        full_text: bool = True,
+        announce: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
         self._store = store
         self._site = site
         self._renderer = renderer
         self._items = items
+        self._full_text = full_text
+        self._announce = announce
         self._lock = threading.RLock()
-        self._known: dict[records.Version, Release] = {}
+        self._made: Chronicle | None = None
+        self._feed_id = UUID(int=0)
+        # What is not as it should be: pages by record, topics and chapters by folder, front page and feeds, lists, the rest.
+        self._owed_pages: dict[str, None] = {}
         self._owed: dict[str, None] = {}
+        self._stale = self._stale_lists = self._stale_fixed = False
+        self._refusals: list[SiteRefused] = []
         self._lifted: set[str] = set()
-        self._stale = False
+        self._warmed: set[Version] = set()
         self._retired = False
         self._seen = 0
 
@@ -54,69 +85,42 @@ class Projection:
         At most `at_most` at a time, for the lift may be near. Gives whether there is more.
         """
         with self._lock:
-            missing = [
-                version[0]
-                for version in records.coming(self._store, until=until, limit=_WARMED)
-                if version not in self._known
-            ]
-            for release in records.releases(self._store, missing[:at_most]):
-                self._renderer.warm(release)
-                self._known[_version(release)] = release
+            coming = records.coming(self._store, until=until, limit=_WARMED)
+            places = {version.id: place for place, version in enumerate(coming, 1)}
+            missing = [version for version in coming if version not in self._warmed]
+            some = missing[:at_most]
+            for release in self._load([version.id for version in some]):
+                form = self._chronicle.form_ahead(release.published_at, places[release.id])
+                self._renderer.warm(release, self._capped(form))
+            self._renderer.forget(self._warmed.difference(coming))
+            self._warmed = self._warmed.intersection(coming).union(some)
         return len(missing) > at_most
 
     def refresh(self, changed: Sequence[str], *, now: datetime, new: bool = False) -> None:
-        """Brings the pages of these records up to date, then front page and feeds.
+        """Brings the pages of these records up to date, then front page and feeds, then topics and archive.
 
         `new` says that they have just been released: nothing has to be compared with what stands there.
         A file that can't be written keeps no other from it: all are tried before the first refusal is raised.
         """
         with self._lock:
-            self._owed |= dict.fromkeys(changed)
+            self._take(changed)
             if new:
                 self._lifted.update(changed)
-            versions = records.shown(self._store, since=now - WINDOW, at_least=self._items)
-            missing = [version[0] for version in versions if version not in self._known]
-            loaded = {_version(release): release for release in records.releases(self._store, missing)}
-            # What was made ready for a lift to come stays known; what left the window does not.
-            self._known = {key: release for key, release in self._known.items() if key[2] > now} | {
-                version: found for version in versions if (found := loaded.get(version) or self._known.get(version))
-            }
-            carried = [self._known[version] for version in versions if version in self._known]
-            refusals = self._pages({release.id: release for release in carried}, new=new)
-            documents = self._renderer.documents(carried)
-            if self._stale:
-                documents = self._renderer.fixed() | documents
-            unwritten = self._put(documents, new=new and not self._stale)
-            self._stale = bool(unwritten)
-        if refusals := refusals + unwritten:
-            raise refusals[0]
-
-    def _pages(self, carried: dict[str, Release], *, new: bool) -> list[SiteRefused]:
-        owed, self._owed = self._owed, {}
-        absent = [record_id for record_id in owed if record_id not in carried]
-        refusals = []
-        for release in [
-            *(carried[record_id] for record_id in owed if record_id in carried),
-            *records.releases(self._store, absent),
-        ]:
-            if unwritten := self._put({release.address: self._renderer.page(release)}, new=new):
-                refusals += unwritten
-                self._owed[release.id] = None
-        return refusals
-
-    def _put(self, documents: Mapping[str, bytes], *, new: bool = False) -> list[SiteRefused]:
-        refusals = []
-        for path, data in documents.items():
-            try:
-                self._site.put(path, data, new=new)
-            except SiteRefused as refusal:
-                refusals.append(refusal)
-        return refusals
+            self._write_pages(list(self._owed_pages), new=new)
+            self._write_main(now, new=new)
+            if self._stale_lists:
+                self._write_lists()
+            for folder in list(self._owed)[:_AT_THE_LIFT]:
+                self._write_folder(folder, now)
+            self._raise()
 
     def has_news(self) -> bool:
         """Whether anything has been decided, by whichever process, since the last call of `follow`, or is still owed."""
         with self._store.read() as db:
-            return trail.head(db) != self._seen or bool(self._owed) or self._stale
+            return trail.head(db) != self._seen or self._is_behind()
+
+    def _is_behind(self) -> bool:
+        return bool(self._owed_pages or self._owed) or self._stale or self._stale_lists or self._stale_fixed
 
     def follow(self, *, now: datetime) -> None:
         """Shows what has been decided since the last call; what a lift of our own has shown already is not rendered again."""
@@ -127,9 +131,11 @@ class Projection:
         with self._lock:
             changed += [record_id for record_id in released if record_id not in self._lifted]
             self._lifted.difference_update(released)
-            if changed or self._owed or self._stale:
-                self.refresh(changed, now=now)
+            if changed or self._owed_pages or self._stale or self._stale_lists or self._stale_fixed:
+                self._collect(lambda: self.refresh(changed, now=now))
         self._seen = head
+        self._write_folders(now)
+        self._raise()
 
     def rebuild(self, *, now: datetime) -> None:
         """Writes the whole site anew where it differs from the table, newest first, and takes away what is not of it.
@@ -138,46 +144,272 @@ class Projection:
         """
         with self._store.read() as db:
             self._seen = trail.head(db)
-        refusals: list[SiteRefused] = []
         with self._lock:
             if self._retired:
                 return
             self._site.sweep()
-            self._stale = True
-            try:
-                self.refresh([], now=now)
-            except SiteRefused as refusal:
-                refusals.append(refusal)
+            self._made = None
+            self._stale = self._stale_lists = self._stale_fixed = True
+            self._collect(lambda: self.refresh([], now=now))
         for record_id in records.released_ids(self._store):
             # One at a time, so that a lift never waits for more than one page.
             with self._lock:
                 if self._retired:
                     return
-                for release in records.releases(self._store, [record_id]):
-                    if unwritten := self._put({release.address: self._renderer.page(release)}):
-                        refusals += unwritten
-                        self._owed[record_id] = None
-        refusals += self._clear()
+                self._owed_pages[record_id] = None
+                self._write_pages([record_id])
+        with self._lock:
+            self._owe_all_folders()
+        self._write_folders(now)
+        with self._lock:
+            if not self._retired:
+                self._clear()
+        self._raise()
+
+    def _collect(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except SiteRefused as refusal:
+            self._refusals.append(refusal)
+
+    def _raise(self) -> None:
+        refusals, self._refusals = self._refusals, []
         if refusals:
             raise refusals[0]
 
-    def _clear(self) -> list[SiteRefused]:
-        """Takes pages away that belong to no released record."""
+    # --- what has been released
+
+    @property
+    def _chronicle(self) -> Chronicle:
+        if self._made is None:
+            with self._store.read() as db:
+                store_id = meta.get(db, "store_id")
+            assert store_id is not None
+            self._feed_id = uuid5(UUID(store_id), "feed")  # for ever, wherever the site moves
+            released = (Placed(*place) for place in records.placed(self._store))
+            self._made = Chronicle(released, zone=self._renderer.newsroom.zone)
+        return self._made
+
+    def _take(self, changed: Sequence[str]) -> None:
+        """Notes what these records, which were released or have changed, make out of date."""
+        if not changed:
+            return
+        self._owed_pages |= dict.fromkeys(changed)
+        self._stale_lists |= self._made is None
+        chronicle = self._chronicle
+        topics, count = chronicle.topics(), len(chronicle.chapters)
+        folders: set[str] = set()
+        for placed in [Placed(*place) for place in records.placed(self._store, changed)]:
+            if chronicle.knows(placed.id):
+                folders |= chronicle.file_again(placed)
+            elif chronicle.add(placed):
+                folders.update(chronicle.folders_of(placed.id))
+            else:
+                # Another machine's release that came to our notice late: the chapters are cut anew.
+                self._made = None
+                self._owe_all_folders()
+                self._stale_lists = True
+                return
+            folders.add(chronicle.chapter_of(placed).folder)
+        # Where a chapter begins, the one before is whole, and knows what follows it.
+        if len(chronicle.chapters) > count:
+            folders.update(chapter.folder for chapter in chronicle.chapters[max(count - 2, 0) :])
+        self._stale_lists |= len(chronicle.chapters) > count or chronicle.topics() != topics
+        self._owed |= dict.fromkeys(sorted(folders))
+
+    def _owe_all_folders(self) -> None:
+        self._owed |= dict.fromkeys(topic.folder for topic in self._chronicle.topics())
+        self._owed |= dict.fromkeys(chapter.folder for chapter in reversed(self._chronicle.chapters))
+
+    def _load(self, record_ids: Sequence[str]) -> Iterable[Release]:
+        return records.releases(self._store, record_ids)
+
+    def _capped(self, form: Form) -> Form:
+        return Form.SUMMARY if form is Form.FULL and not self._full_text else form
+
+    def _shown(self, versions: Iterable[Version]) -> list[Shown]:
+        """With the form of each: what has changed is carried in full, so that readers see what."""
+        form = self._chronicle.form
+        return [(each, self._capped(Form.FULL if each.changed else form(each.id))) for each in versions]
+
+    # --- writing
+
+    def _put(self, documents: Mapping[str, bytes], *, new: bool = False) -> _Written:
+        changed, count = [], len(self._refusals)
+        for path, data in documents.items():
+            try:
+                if self._site.put(path, data, new=new):
+                    changed.append(path)
+            except SiteRefused as refusal:
+                self._refusals.append(refusal)
+        return _Written(changed, whole=len(self._refusals) == count)
+
+    def _write_pages(self, record_ids: Sequence[str], *, new: bool = False) -> None:
+        for start in range(0, len(record_ids), 500):
+            for release in self._load(record_ids[start : start + 500]):
+                if self._write_page(release, new=new):
+                    self._owed_pages.pop(release.id, None)
+
+    def _write_page(self, release: Release, *, new: bool) -> bool:
+        # Attachments first: a page leads to what is there.
+        shown = () if release.retraction is not None else release.attachments
+        wanted = {release.address_of_attachment(each): each for each in shown}
+        whole = True
+        for path, attachment in wanted.items():
+            whole &= self._put({path: attachments.read(self._store, attachment.digest)}, new=new).whole
+        if not new:
+            for path in set(self._site.listed(release.folder)).difference(wanted):
+                self._collect(partial(self._site.remove, path))
+        return self._put({release.address: self._renderer.page(release)}, new=new).whole and whole
+
+    def _write_main(self, now: datetime, *, new: bool) -> None:
+        since = now - WINDOW
+        chapters = self._chronicle.chapters
+        start = records.bound(self._store, since=since, at_least=self._items)
+        versions: list[Version] = []
+        previous = None
+        if start is not None and chapters:
+            # From the start of a chapter, so that this document and the archive leave nothing out between them.
+            opening = self._chronicle.opening(start)
+            opening = opening if self._is_archived(opening - 1) else 0
+            versions = records.shown(self._store, start=chapters[opening].first.released_at, changed=since)
+            previous = chapters[opening - 1].folder if opening else None
+        documents = self._renderer.fixed() if self._stale_fixed else {}
+        documents["index.html"] = self._renderer.cards(
+            "index.html", versions[: self._items], part="card.html", load=self._load
+        )
+        feed = Feed(id=self._feed_id.urn, previous=previous)
+        documents |= self._renderer.feed(feed, self._shown(versions), load=self._load)
+        written = self._put(documents, new=new and not self._stale)
+        self._stale = not written.whole
+        self._stale_fixed &= self._stale
+        if changed := [path for path in written.changed if path in MAIN]:
+            self._announce(changed)
+
+    def _write_lists(self) -> None:
+        chronicle = self._chronicle
+        topics = chronicle.topics()
+        months: dict[str, list[Chapter]] = {}
+        for chapter in chronicle.chapters:
+            months.setdefault(chapter.title, []).append(chapter)
+        listed = [
+            {"title": title, "chapters": [_facts(each) for each in chapters]}
+            for title, chapters in reversed(months.items())
+        ]
+        folders = [chapter.folder for chapter in chronicle.chapters]
+        written = self._put(
+            {
+                "archive/index.html": self._renderer.document("archive.html", months=listed),
+                "topics/index.html": self._renderer.document("topics.html", topics=topics),
+                "feeds.html": self._renderer.document("feeds.html", topics=topics),
+                "sitemap.xml": self._renderer.document("sitemap.xml", folders=folders),
+            }
+        )
+        self._stale_lists = not written.whole
+
+    def _write_folders(self, now: datetime) -> None:
+        """Writes the topics and chapters that are owed, one at a time, so that no lift waits for more than one."""
+        for folder in list(self._owed):
+            with self._lock:
+                if self._retired:
+                    return
+                if folder in self._owed:
+                    self._write_folder(folder, now)
+
+    def _write_folder(self, folder: str, now: datetime) -> None:
+        documents = self._topic(folder, now) if folder.startswith("topics/") else self._chapter(folder)
+        if not documents:
+            self._remove_folder(folder)
+        if self._put({folder + name: data for name, data in documents.items()}).whole:
+            self._owed.pop(folder, None)
+
+    def _is_archived(self, number: int) -> bool:
+        """Whether a chapter is whole, so that its feeds are documents of the archive from here on, which never change.
+
+        The first waits for the second: an archive document has to lead to another one, and it has none before it.
+        """
+        return number >= 0 and number + (1 if number else 2) < len(self._chronicle.chapters)
+
+    def _topic(self, folder: str, now: datetime) -> dict[str, bytes]:
+        """The documents in a topic's folder; none where no release has the topic any more."""
+        topic = self._chronicle.topic(folder)
+        if topic is None:
+            return {}
+        since = now - WINDOW
+        changed = {version.id for version in records.shown(self._store, start=now, changed=since)}
+        newest = self._chronicle.newest(folder, at_least=self._items, since=since, also=changed)
+        versions = records.versions(self._store, newest)
+        feed = Feed(id=uuid5(self._feed_id, folder).urn, folder=folder, title=topic.name)
+        page = self._renderer.cards(
+            "topic.html", versions[: self._items], part="card.html", load=self._load, topic=topic
+        )
+        return {"index.html": page, **self._renderer.feed(feed, self._shown(versions), load=self._load)}
+
+    def _chapter(self, folder: str) -> dict[str, bytes]:
+        """The documents in a chapter's folder; none where there is no such chapter."""
+        chapters = self._chronicle.chapters
+        number = next((number for number, each in enumerate(chapters) if each.folder == folder), None)
+        if number is None:
+            return {}
+        chapter = chapters[number]
+        previous, following = [
+            chapters[other] if 0 <= other < len(chapters) else None for other in (number - 1, number + 1)
+        ]
+        first = chapter.first
+        versions = records.chapter(self._store, released_at=first.released_at, record_id=first.id, count=chapter.count)
+        page = self._renderer.cards(
+            "chapter.html",
+            versions,
+            part="line.html",
+            load=self._load,
+            chapter=_facts(chapter),
+            previous=previous and _facts(previous),
+            next=following and _facts(following),
+        )
+        places = [(Release.address_of(version.id), version.updated_at) for version in versions]
+        sitemap = self._renderer.document("sitemap-part.xml", places=places)
+        documents = {"index.html": page, "sitemap.xml": sitemap}
+        if not self._is_archived(number):
+            return documents
+        feed = Feed(
+            id=self._feed_id.urn,
+            folder=folder,
+            title=chapter.title,
+            archived=True,
+            previous=previous.folder if previous else None,
+            following=following.folder if following and not previous else None,
+        )
+        shown = [(version, self._capped(Form.FULL)) for version in records.newest_first(versions)]
+        return documents | self._renderer.feed(feed, shown, load=self._load)
+
+    # --- taking away
+
+    def _clear(self) -> None:
+        """Takes away what belongs to no released record, topic or chapter."""
         # Listed before the table is asked: what lifts in between is then in the table's answer, and stays.
         written = self._site.listed("releases")
-        pages = {Release.address_of(record_id) for record_id in records.released_ids(self._store)}
-        refusals = []
+        folders = [*self._site.folders("topics"), *self._site.folders("archive")]
+        known = set(records.released_ids(self._store))
+        pages = {Release.address_of(record_id) for record_id in known}
         for path in written:
             # Only what we wrote: a folder of the site may hold files of the operator's own.
             if path not in pages and self._site.mentions(path, _OURS):
-                try:
-                    self._site.remove(path)
-                except SiteRefused as refusal:
-                    refusals.append(refusal)
-        return refusals
+                for attachment in self._site.listed(path.removesuffix(".html")):
+                    self._collect(partial(self._site.remove, attachment))
+                self._collect(partial(self._site.remove, path))
+        current = {topic.folder for topic in self._chronicle.topics()}
+        current |= {chapter.folder for chapter in self._chronicle.chapters}
+        for folder in folders:
+            if folder not in current:
+                self._remove_folder(folder)
+
+    def _remove_folder(self, folder: str) -> None:
+        self._owed.pop(folder, None)
+        if self._site.mentions(f"{folder}index.html", _OURS):
+            for name in _IN_A_FOLDER:
+                self._collect(partial(self._site.remove, folder + name))
 
 
-def _version(release: Release) -> records.Version:
-    # A retraction at the very instant of the release changes neither time.
-    retracted = release.retraction is not None
-    return release.id, release.revision, release.published_at, release.updated_at, retracted
+def _facts(chapter: Chapter) -> dict[str, object]:
+    """What templates are told about a chapter."""
+    return {"folder": chapter.folder, "title": chapter.title, "number": chapter.number, "count": chapter.count}

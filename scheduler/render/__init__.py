@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.render.pages import Newsroom, Renderer
+from scheduler.render.pages import Feed, Form, Newsroom, Renderer, Shown
+from scheduler.render.topics import Topic
 
-__all__ = ["Newsroom", "Renderer"]
+__all__ = ["Feed", "Form", "Newsroom", "Renderer", "Shown", "Topic"]

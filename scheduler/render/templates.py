@@ -42,7 +42,7 @@ _RIGHT_TO_LEFT_SCRIPTS = frozenset({"adlm", "arab", "hebr", "nkoo", "rohg", "syr
 
 def rfc3339(at: datetime) -> str:
     """``2026-12-01T14:00:00Z``: RFC 3339 with the upper-case letters that RFC 4287 section 3.3 asks for."""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return at.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def rfc822(at: datetime) -> str:
@@ -53,6 +53,12 @@ def rfc822(at: datetime) -> str:
 def day(at: datetime, zone: str) -> str:
     """``1 December 2026``: the date in `zone`, an IANA key or an offset."""
     return _date(local_time(at, zone))
+
+
+def month(at: datetime, zone: str) -> str:
+    """``December 2026``: the month in `zone`."""
+    local = local_time(at, zone)
+    return f"{_MONTHS[local.month - 1]} {local.year}"
 
 
 def minute(at: datetime, zone: str) -> str:
@@ -134,7 +140,7 @@ def environment(overrides: Path | None = None) -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    for used in (rfc3339, rfc822, day, minute, moment, direction, link, plain, cdata):
+    for used in (rfc3339, rfc822, day, month, minute, moment, direction, link, plain, cdata):
         made.filters[used.__name__] = used
     made.filters["json"] = as_json
     if overrides is not None:
