@@ -71,10 +71,14 @@ class StatedEmbargo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One question of a transcript: who asked, for which outlet (``None`` where the text does not say)."""
+    """One question of a transcript: who asked, for which outlet (``None`` where the text does not say).
+
+    It is asked in the ``turn``-th turn of the text, counting from 1: its place, which is no part of what it is.
+    """
 
     asker: str | None = field(default=None, repr=False)
     outlet: str | None = field(default=None, repr=False)
+    turn: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

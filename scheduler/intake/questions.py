@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scheduler.record import Question
@@ -60,15 +61,15 @@ def asked(turns: Sequence[tuple[str, str]]) -> tuple[Question, ...]:
     is_anonymous = not any(floor)
     questions: list[Question] = []
     pending: Question | None = None
-    for (role, words), person in zip(turns, floor, strict=True):
+    for number, ((role, words), person) in enumerate(zip(turns, floor, strict=True), 1):
         if role == "host":
             unnamed = Question() if _CALLS_NEXT.search(words) else None
             pending = person or pending or unnamed
         elif role == "asker":
             is_question = bool(re.search("[?？؟;]", words))
             if pending and (pending.asker or is_question):
-                questions.append(pending)
+                questions.append(replace(pending, turn=number))
             elif is_anonymous and is_question:
-                questions.append(Question())
+                questions.append(Question(turn=number))
             pending = None
     return tuple(questions)

@@ -272,6 +272,27 @@ def test_an_edit_of_the_settings_is_taken_up_and_a_bad_one_is_reported(house):
     eventually(lambda: "Mailed by a new worker" in {mail["Subject"] for mail in mails(house)}, "the mail")
 
 
+def test_an_edit_of_a_template_is_taken_up_and_a_broken_one_is_reported(house):
+    """A running service takes an edit of a template up; a broken one changes nothing and is reported with file and line."""
+    templates = house.folder / "own"
+    templates.mkdir()
+    headline = templates / "headline.txt"
+    headline.write_text("First: {{ release.title }}")
+    house.config.write_text(house.config.read_text() + "templates: own/\n")
+    house.record("one", embargo="none", title="A title")
+    house.start()
+    eventually(lambda: b"First: A title" in house.site("rss.xml"), "the template")
+    headline.write_text("Second: {{ release.title }}")
+    eventually(lambda: b"Second: A title" in house.site("rss.xml"), "the edit")
+    headline.write_text("Third:\n{{ release.titel }}")
+    eventually(lambda: "config_refused" in house.log, "the report")
+    assert "headline.txt:2: UndefinedError" in house.log
+    house.record("two", embargo="none", title="Another title")
+    eventually(lambda: b"Second: Another title" in house.site("rss.xml"), "the old template to run on")
+    headline.write_text("Third: {{ release.title }}")
+    eventually(lambda: b"Third: A title" in house.site("rss.xml"), "the mended template")
+
+
 def test_children_are_restarted_and_stop_with_the_service(house):
     """The web server and the worker are started again when they die, and go when the service stops or is killed."""
     house.start()
