@@ -116,6 +116,7 @@ class House:
             input=stdin,
             capture_output=True,
             text=True,
+            errors="surrogateescape",  # a person may type bytes that are no text
             timeout=60,
             check=False,
             env={**os.environ, "COLUMNS": "100", "EMBARGO_ACTOR": "editor@desk"},

@@ -5,8 +5,10 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +21,7 @@ from scheduler.cli import say
 from scheduler.daemon import guard
 from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
+from scheduler.errors import StoreRefused
 from scheduler.store import Store, fence, open_store
 
 _ORDER = (
@@ -26,12 +29,21 @@ _ORDER = (
     *("amend", "lift", "withdraw", "correct", "retract", "clock", "trail", "mail", "doctor", "backup", "adopt"),
 )
 
+_MAKER = "add"  # besides the service, the one command that makes a database
+_may_make = ContextVar("may_make", default=True)
+
 
 class _InOrder(TyperGroup):
     """Lists commands in the order in which a newcomer needs them."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(self.commands, key=_ORDER.index)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuses bytes that are no text, here for every command: neither database nor trail could hold them."""
+        for each in (*args, os.environ.get("EMBARGO_ACTOR", ""), os.environ.get("EMBARGO_CONFIG", "")):
+            _text(each)
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
@@ -50,10 +62,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="For a machine: one JSON do
 RecordId = Annotated[str, typer.Argument(metavar="ID", help="The record's id.")]
 
 
+def _text(given: str) -> str:
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        shown = given.encode("utf-8", "backslashreplace").decode()
+        raise typer.BadParameter(
+            f"'{shown}' holds bytes that are no text. Write it in UTF-8; a file of such a name has to be renamed."
+        ) from None
+    return given
+
+
 def _said(reason: str) -> str:
-    if not reason.strip():
+    if not _text(reason).strip():
         raise typer.BadParameter("say why")
     return reason.strip()
+
+
+def _said_if_any(reason: str | None) -> str | None:
+    return None if reason is None else _said(reason)
 
 
 Reason = Annotated[
@@ -63,7 +90,9 @@ PublicReason = Annotated[
     str,
     typer.Option("--reason", "-r", help="Why; readers see it in place of the text.", prompt="Reason", callback=_said),
 ]
-MayReason = Annotated[str | None, typer.Option("--reason", "-r", help="Why; it goes on the trail.")]
+MayReason = Annotated[
+    str | None, typer.Option("--reason", "-r", help="Why; it goes on the trail.", callback=_said_if_any)
+]
 Actor = Annotated[
     str | None,
     typer.Option("--actor", envvar="EMBARGO_ACTOR", help="Who decides, for the trail. Default: your login."),
@@ -79,16 +108,22 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
 
 @app.callback()
 def _options(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback has acted
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    _may_make.set(context.invoked_subcommand == _MAKER)
+
+
+def asked() -> str:
+    """A reason, asked for only when it is known that there is something to decide."""
+    return _said(typer.prompt("Reason"))
 
 
 def actor(name: str | None) -> str:
     """Who decides: the name given, else the login and the host."""
-    if name:
+    if name and name.strip():
         return name
     try:
         login = getpass.getuser()
@@ -98,14 +133,42 @@ def actor(name: str | None) -> str:
 
 
 @contextmanager
-def office(file: Path) -> Iterator[tuple[Parts, Store, datetime]]:
-    """The parts of the pipeline, the store, and the present."""
+def office(file: Path, *, needed: bool = False) -> Iterator[tuple[Parts, Store, datetime]]:
+    """The parts of the pipeline, the store (see `database`), and the present."""
     parts = build(config.read(file))
-    store = open_store(parts.config.database)
-    try:
-        yield parts, store, clock.system()
-    finally:
-        store.close()
+    with database(parts.config.database, needed=needed) as url:
+        store = open_store(url)
+        try:
+            yield parts, store, clock.system()
+        finally:
+            store.close()
+
+
+@contextmanager
+def database(url: str, *, needed: bool = False) -> Iterator[str]:
+    """The address of the database. Where there is none yet that is said, and it is that of an empty one, gone afterwards.
+
+    A look makes none: one made by another user's look would be in the service's way. Raises :class:`StoreRefused` where one is
+    `needed`.
+    """
+    path = missing(url)
+    if path is None or _may_make.get():
+        yield url
+        return
+    none = f"There is no database {path} yet: nothing has been taken in."
+    if needed:
+        raise StoreRefused(none)
+    say.aside(say.plain(none))
+    with tempfile.TemporaryDirectory(prefix="embargo-") as folder:
+        empty = f"sqlite:///{folder}/empty.db"
+        open_store(empty).close()
+        yield empty
+
+
+def missing(url: str) -> Path | None:
+    """Where the database is to be, if there is none yet. Of a link that leads nowhere the store tells."""
+    path = Path(url.removeprefix("sqlite:///"))
+    return path if url.startswith("sqlite:///") and not os.path.lexists(path) else None
 
 
 def acted_on(store: Store) -> str:

@@ -15,13 +15,12 @@ from rich.text import Text
 
 from scheduler import config, embargo
 from scheduler.cli import say
-from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, Reason, RecordId, actor, app, office
+from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, Reason, RecordId, actor, app, missing, office
 from scheduler.cli.clock import look_at_clock
 from scheduler.config import ClockPart
 from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
 from scheduler.errors import EmbargoError, StoreRefused
-from scheduler.outlets.site import Site
 from scheduler.permissions import loose
 from scheduler.store import Store, fence, heads, ledger, open_store, records, trail
 
@@ -44,6 +43,8 @@ def show_trail(
     if context.invoked_subcommand:
         return
     with office(file) as (_, store, _now), store.read() as db:
+        if record is not None:
+            records.get(store, record)  # a slip of the pen must not look like a record of which nothing was decided
         rows = trail.rows(db, record_id=record)
         if as_json:
             say.put_json(
@@ -68,7 +69,7 @@ def show_trail(
             empty = False
             subject = f"{row.record_id} ({row.revision})" if row.record_id else ""
             say.put(
-                f"[dim]{row.seq:>5}  {say.utc(row.at)}[/]  [bold]{row.event}[/]  {say.plain(subject)}  "
+                f"[dim]{row.seq:>5}  {say.utc(row.at)}[/]  [bold]{say.plain(row.event)}[/]  {say.plain(subject)}  "
                 f"[dim]{say.plain(row.actor)}  {row.hash[:12]}[/]"
             )
         if empty:
@@ -136,7 +137,7 @@ def export_trail(
     file: ConfigFile = CONFIG,
 ) -> None:
     """Write the trail for an auditor: one row a line, as it is hashed. It holds embargo statements; docs/trail.md explains it."""
-    with office(file) as (_, store, now), store.read() as db:
+    with office(file, needed=True) as (_, store, now), store.read() as db:
         lines = trail.export(db, now=now)
         if str(target) == "-":
             sys.stdout.buffer.writelines(lines)
@@ -245,7 +246,7 @@ def backup(
     file: ConfigFile = CONFIG,
 ) -> None:
     """Copy the database of a running service to FILE, and check the copy."""
-    with office(file) as (_, store, _now):
+    with office(file, needed=True) as (_, store, _now):
         store.backup(target)
     say.put(f"[green]Written and checked:[/] {say.plain(str(target))}, {target.stat().st_size:,} bytes.")
 
@@ -276,15 +277,18 @@ def _findings(file: Path) -> Iterator[_Finding]:
         return
     yield True, f"settings and templates: {parts.config.file}", ""
     yield True, f"time zones: tz database {embargo.tz_version()}", ""
-    try:
-        store = open_store(parts.config.database)
-    except EmbargoError as error:
-        yield False, str(error), ""
-        return
-    try:
-        yield from _store_findings(store, parts.config.clock)
-    finally:
-        store.close()
+    if none := missing(parts.config.database):
+        yield True, f"database: {none} is not there yet; nothing has been taken in", ""
+    else:
+        try:
+            store = open_store(parts.config.database)
+        except EmbargoError as error:
+            yield False, str(error), ""
+            return
+        try:
+            yield from _store_findings(store, parts.config.clock)
+        finally:
+            store.close()
     yield from _folder_findings(parts)
     for each in loose(parts.config.private):
         yield (
@@ -324,16 +328,21 @@ def _store_findings(store: Store, part: ClockPart) -> Iterator[_Finding]:
     yield True, f"next lift: {say.utc(lift_at) if lift_at else 'none'}", ""
 
 
+def unwritable(folder: Path) -> bool:
+    """Whether this user can't write to the folder, or make it; it is not made by asking."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    return not (there.is_dir() and os.access(there, os.W_OK | os.X_OK))
+
+
 def _folder_findings(parts: Parts) -> Iterator[_Finding]:
     for part in parts.config.records:
         there = part.folder.is_dir() and os.access(part.folder, os.R_OK | os.X_OK)
         yield there, f"records: {part.folder}", "It is no folder the service can read; create it."
-    try:
-        Site(parts.config.site.folder)
-        writable = os.access(parts.config.site.folder, os.W_OK | os.X_OK)
-    except EmbargoError:
-        writable = False
-    yield writable, f"site: {parts.config.site.folder}", "The service's user can't write there; change its owner."
+    yield (
+        not unwritable(parts.config.site.folder),
+        f"site: {parts.config.site.folder}",
+        "This user can't write there. If the service's can't either, change its owner.",
+    )
     for folder in {parts.config.site.folder, parts.config.file.parent}:
         if folder.is_dir():
             free = shutil.disk_usage(folder).free

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import typer
 
 from scheduler.cli import say
-from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, Reason, acted_on, actor, app, office
+from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, MayReason, acted_on, actor, app, asked, office
 from scheduler.clock import Reading
 from scheduler.config import ClockPart
 from scheduler.daemon.guard import Doubt, Evidence, Host, Known, Witness, ask, examine, trust
@@ -127,11 +127,14 @@ def _why(why: Doubt, by: float) -> str:
 
 
 @clock_app.command("trust")
-def trust_clock(reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+def trust_clock(reason: MayReason = None, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Take the clock for right as it stands: what is due by it lifts."""
-    with office(file) as (parts, store, _now):
+    with office(file, needed=True) as (parts, store, _now):
         found = look_at_clock(store, parts.config.clock)
-        if not found.doubts:
+        if found.doubts and reason is None:
+            reason = asked()
+            found = look_at_clock(store, parts.config.clock)  # whoever was asked may have thought about it for a while
+        if reason is None or not found.doubts:
             say.put("The clock is not in doubt; there is nothing to settle.")
             raise typer.Exit(1)
         trust(

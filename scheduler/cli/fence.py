@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import typer
 
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, MayReason, acted_on, actor, app, office
+from scheduler.cli.clock import look_at_clock
+from scheduler.config import ClockPart
 from scheduler.pipeline.fence import Repeats, heed_site, repeats
-from scheduler.store import fence
+from scheduler.store import Store, fence
 
 _NAMED = 10
+
+
+def standstill(store: Store, part: ClockPart) -> Iterator[str]:
+    """Why nothing of this store lifts, whatever falls due, a sentence each."""
+    if why := fence.examine(store).why:
+        yield f"The store is fenced, and lifts and mails nothing: `embargo adopt`. {' '.join(why)}"
+    if look_at_clock(store, part).doubts:
+        yield "The clock is suspect, and nothing lifts by time until that is settled: `embargo clock`."
 
 
 @app.command()
 def adopt(file: ConfigFile = CONFIG, reason: MayReason = None, who: Actor = None, as_json: AsJson = False) -> None:
     """Show what a copied or restored store would send again; with a reason, take it over."""
-    with office(file) as (parts, store, now):
+    with office(file, needed=reason is not None) as (parts, store, now):
         folder = parts.config.site.folder
         heed_site(store, folder=folder)
         why = fence.examine(store).why
         found = repeats(store, folder=folder, now=now)
         if reason is not None:
-            if not reason.strip():
-                raise typer.BadParameter("say why", param_hint="--reason")
-            fence.adopt(store, reason=reason.strip(), now=now, actor=actor(who))
+            fence.adopt(store, reason=reason, now=now, actor=actor(who))
         if as_json:
             again = {"due": found.due, "shown": found.shown, "mails": found.mails}
             say.put_json({"fenced": reason is None and bool(why), "why": why, "adopted": reason is not None, **again})

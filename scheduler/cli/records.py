@@ -30,6 +30,7 @@ from scheduler.cli.app import (
     app,
     office,
 )
+from scheduler.cli.fence import standstill
 from scheduler.config import Config
 from scheduler.embargo import Lift
 from scheduler.errors import FileRefused, MoveRefused
@@ -111,16 +112,20 @@ def queue(
         standings = records.listed(store, states=None if every else _OPEN)
         refused = records.refused(store)
         counts = records.counts(store)
+        standing_still = list(standstill(store, parts.config.clock))
     if as_json:
         say.put_json(
             {
                 "now": now,
+                "standstill": standing_still,
                 "records": [say.standing_json(standing) for standing in standings],
                 "refused": refused,
                 "counts": counts,
             }
         )
         return
+    for sentence in standing_still:
+        say.put(f"[bold red]{say.plain(sentence)}[/]")
     if standings:
         say.out.print(say.records_text(standings, now))
     else:

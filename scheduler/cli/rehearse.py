@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -19,19 +18,23 @@ from rich.text import Text
 
 from scheduler import clock, config, embargo
 from scheduler.cli import say
-from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app
-from scheduler.cli.clock import look_at_clock
+from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app, database
+from scheduler.cli.care import unwritable
+from scheduler.cli.fence import standstill
 from scheduler.config import Config
 from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
-from scheduler.errors import EmbargoError
+from scheduler.errors import EmbargoError, EmbargoRefused
 from scheduler.pipeline.rehearse import Obstacle, Rehearsal, Step
 from scheduler.record import Purpose, Release, Standing
-from scheduler.store import Store, fence, open_store, still
+from scheduler.store import Store, open_store, still
 from scheduler.store.still import Mailed
 
 _SHOWN = 8
 """So many lines of a kind are shown of one instant; `--json` has all."""
+
+_NO_TIMES = ", 'on delivery', or 'none'"
+"""What may be written for an embargo, but is no time to go up to."""
 
 
 @app.command()
@@ -50,8 +53,8 @@ def rehearse(
     settings = config.read(file)
     parts = build(settings)
     until = None if at is None else _instant(at, parts.newsroom.zone)
-    with _kept(keep, settings), _unseen() as folder:
-        still.copy(settings.database, folder / "store.db")
+    with _kept(keep, settings), database(settings.database) as url, _unseen() as folder:
+        still.copy(url, folder / "store.db")
         now = clock.system()
         if until is not None and until < now:
             raise EmbargoError(f"{say.utc(until)} has passed. Name a time to come.")
@@ -70,7 +73,7 @@ def rehearse(
                 now=now,
             )
             until = until or rehearsal.last(record_id)
-            original = still.original(settings.database, store)
+            original = still.original(url, store)
             obstacles = list(_withheld(original, settings))  # before the copy's clock is moved on
             if original.path is None or not is_running(original.path):
                 rehearsal.catch_up(release_within=settings.embargo.release_within)
@@ -78,24 +81,31 @@ def rehearse(
             obstacles += rehearsal.obstacles(record_id)
         finally:
             store.close()
+        made = [name for name in ("public", "mail") if (folder / name).exists()]
         if keep is not None:
-            for made in ("public", "mail"):
-                if (folder / made).exists():
-                    shutil.move(folder / made, keep / made)
+            for name in made:
+                shutil.move(folder / name, keep / name)
     if as_json:
         say.put_json(_document(steps, obstacles, now=now, until=until, parts=parts, keep=keep))
     else:
         _print(steps, obstacles, now=now, until=until, parts=parts, record_id=record_id)
+        if not rehearsal.holds:
+            say.put("Nothing is held: there is nothing that could lift.")
         if keep is not None:
-            say.put(f"[dim]kept[/]  {say.plain(str(keep))}: public/ and mail/")
+            say.put(f"[dim]kept[/]  {say.plain(str(keep))}: {' and '.join(f'{name}/' for name in made)}")
     if any(not obstacle.expected or obstacle.record_id == record_id is not None for obstacle in obstacles):
         raise typer.Exit(1)
 
 
 def _instant(words: str, zone: str) -> datetime:
-    lift = embargo.stated(words, zone=None, default_zone=zone).lift
+    """What ``--at`` names, told as such: the words come from no record."""
+    try:
+        lift = embargo.stated(words, zone=None, default_zone=zone).lift
+    except EmbargoRefused as error:
+        problem = error.problem.replace("The embargo", "--at", 1)
+        raise EmbargoError(f"{problem} {error.remedy.replace(_NO_TIMES, '')}") from error
     if lift is None:
-        raise EmbargoError(f"'{words}' is no time. Write, for example, --at '2026-12-01 09:00 America/New_York'.")
+        raise EmbargoError(f"--at '{words}' is no time. Write, for example, --at '2026-12-01 09:00 America/New_York'.")
     return lift.at
 
 
@@ -141,14 +151,12 @@ def _kept(folder: Path | None, settings: Config) -> Iterator[None]:
 
 def _withheld(original: Store, settings: Config) -> Iterator[Obstacle]:
     """What would keep the service from it all."""
-    site = settings.site.folder
-    if why := fence.examine(original).why:
-        yield Obstacle(why=f"The store is fenced, and lifts and mails nothing: `embargo adopt`. {' '.join(why)}")
-    if look_at_clock(original, settings.clock).doubts:
-        yield Obstacle(why="The clock is suspect, and nothing lifts by time until that is settled: `embargo clock`.")
-    there = next(path for path in (site, *site.parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        yield Obstacle(why=f"The site folder {site} can't be written by this user. Is it the service's?")
+    for sentence in standstill(original, settings.clock):
+        yield Obstacle(why=sentence)
+    if unwritable(settings.site.folder):
+        yield Obstacle(
+            why=f"The site folder {settings.site.folder} can't be written by this user. Is it the service's?"
+        )
 
 
 def _document(

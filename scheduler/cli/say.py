@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from scheduler.pipeline.decide import choices
 from scheduler.record import Standing, State
 
 out = Console(highlight=False, soft_wrap=True)
+_aside = Console(highlight=False, soft_wrap=True, stderr=True)
 
 COPIED = "cyan"
 """The style of what a person copies; it is never broken into lines."""
@@ -43,6 +45,11 @@ def put(text: str) -> None:
     out.print(text)
 
 
+def aside(text: str) -> None:
+    """A line as `put` writes it, on standard error: what a machine reads on standard output stays one document."""
+    _aside.print(text)
+
+
 def plain(text: str) -> str:
     """Text of a record or an error, with nothing in it taken for markup."""
     return escape(text)
@@ -55,7 +62,8 @@ def safe(text: str) -> str:
 
 def put_json(value: Any) -> None:
     """One JSON document on standard output; instants as RFC 3339."""
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=_jsonable)
+    told = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    json.dump(value, sys.stdout, ensure_ascii=not told, indent=2, default=_jsonable)
     sys.stdout.write("\n")
 
 

@@ -111,6 +111,11 @@ class Rehearsal:
                 clock=lambda: self._now,
             )
 
+    @property
+    def holds(self) -> bool:
+        """Whether anything was held as it began."""
+        return bool(self._held)
+
     def last(self, record_id: str | None = None) -> datetime:
         """The lift of this record, else the last one of all; the present where there is none. Raises :class:`MoveRefused`."""
         if record_id is not None:

@@ -127,4 +127,5 @@ def _read(line: bytes) -> Head | None:
         seq, digest, at = value["seq"], value["hash"], datetime.fromisoformat(value["at"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return Head(seq=seq, hash=digest, at=at) if type(seq) is int and abs(seq) < 2**63 else None
+    fits = trail.is_hash(digest) and trail.is_instant(value["at"]) and type(seq) is int and abs(seq) < 2**63
+    return Head(seq=seq, hash=digest, at=at) if fits else None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -82,6 +83,65 @@ def _value(value: str | int | None) -> str:
     if not -_EXACT < value < _EXACT:
         raise ValueError("an integer beyond 2**53 goes on the trail as a string")
     return str(value)
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int  # JSON's true is Python's 1
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return _is_whole(value) and bool(schema.instant(value))
+    except OverflowError:
+        return False
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_detail(value: Any) -> bool:
+    try:
+        return _is_text(value) and canonical(dict(json.loads(value))) == value
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def is_hash(value: object) -> bool:
+    """Whether it has the form of a row's hash."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def is_instant(value: object) -> bool:
+    """Whether it is an instant in UTC as RFC 3339 (section 5.6) writes it."""
+    try:
+        return isinstance(value, str) and bool(_STAMP.fullmatch(value)) and bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+_Forms = Mapping[str, tuple[Callable[[Any], bool], str]]
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)", re.ASCII)
+_TEXT = (_is_text, "a text")
+_HASH = (is_hash, "64 lower-case hexadecimal digits")
+_FIRST: _Forms = {"exported_at": (is_instant, "an instant in UTC (RFC 3339)"), "store": _TEXT}
+_ROW: _Forms = {  # in the order of `_Line`
+    "seq": (_is_whole, "a whole number"),
+    "at": (_is_time, "microseconds since 1970, a whole number"),
+    "actor": _TEXT,
+    "event": _TEXT,
+    "record": (lambda value: value is None or _is_text(value), "a text or null"),
+    "revision": (lambda value: value is None or _is_whole(value), "a whole number or null"),
+    "detail": (_is_detail, "canonical JSON of texts, whole numbers, truth values and null by name"),
+    "previous": _HASH,
+}
+_LAST: _Forms = {"count": (_is_whole, "a whole number"), "head": _HASH}
+
+
+def _unfit(values: Iterable[object], forms: _Forms) -> str:
+    """Which values, in the order of the forms, have not theirs, and what that is; empty if all have."""
+    wrong = [(key, form) for value, (key, (fits, form)) in zip(values, forms.items(), strict=False) if not fits(value)]
+    return ", ".join(f"its `{key}` is not {form}" for key, form in wrong)
 
 
 class _Line(NamedTuple):
@@ -202,12 +262,17 @@ class _Walk:
     def step(self, line: _Line) -> None:
         """The next row."""
         self.count += 1
-        says = self._says(line)
+        if wrong := _unfit(line, _ROW):  # however well it was chained, nobody of us wrote it so
+            name = line.name() if _is_whole(line.seq) else f"row {self.count}"
+            says: str | None = f"{name}: it was changed after it was written: {wrong}."
+            self._shift = 0
+        else:
+            says = self._says(line)
         self._blamed = bool(says)
         if says:
             self.tell(says)
         self._last = line
-        self._newest = max(self._newest, line.seq)
+        self._newest = max(self._newest, line.seq if _is_whole(line.seq) else 0)
 
     def tell(self, sentence: str) -> None:
         """One more broken place."""
@@ -295,10 +360,15 @@ def verify_export(lines: Iterable[bytes]) -> tuple[int, list[str]]:
         if number == 1:
             if found.get("format") != FORMAT:
                 return 0, [f"line 1: this is no export of a trail; one begins with its format, {FORMAT}."]
+            if wrong := _unfit(map(found.get, _FIRST), _FIRST):
+                walk.tell(f"line 1: it was changed: {wrong}.")
         elif after is not None:
             walk.tell(f"line {number}: it stands after the end.")
         elif found.keys() == {"count", "head"}:
-            after = (found.get("count", 0), found["head"])
+            after = (found["count"], found["head"])
+            if wrong := _unfit(after, _LAST):
+                walk.tell(f"line {number}: it was changed: {wrong}.")
+                after = walk.newest()
         else:
             digest = hashlib.sha256(raw.removesuffix(b"\n")).hexdigest()
             try:

@@ -41,6 +41,47 @@ def test_a_first_look(house):
     assert "No mail has been owed yet." in said(house, 0, "mail", "ledger")
 
 
+@pytest.mark.parametrize(
+    ("command", "status", "answer"),
+    [
+        (["queue"], 0, {"records": []}),
+        (["rehearse"], 0, {"steps": []}),
+        (["clock"], 0, {"state": "believed"}),
+        (["mail", "ledger"], 0, {"mailings": [], "troubled": []}),
+        (["trail", "verify"], 0, {"rows": 0, "broken": []}),
+        (["adopt"], 0, {"fenced": False}),
+        (["trail"], 0, []),
+        (["show", "one"], 1, None),
+        (["preview", "one"], 1, None),
+        (["confirm", "one"], 1, None),
+        (["lift", "one", "--reason", "now"], 1, None),
+        (["clock", "trust"], 1, None),
+        (["adopt", "--reason", "mine"], 1, None),
+        (["trail", "export", "out"], 1, None),
+        (["backup", "out"], 1, None),
+    ],
+)
+def test_looking_makes_no_database(house, command, status, answer):
+    """Before anything was taken in a command says that there is no database yet, gives the empty answer, and makes none."""
+    text = said(house, status, *command)
+    assert f"There is no database {house.folder}/var/embargo.db yet: nothing has been taken in." in text
+    if isinstance(answer, dict):
+        assert house.json(*command).items() >= answer.items()
+    elif answer is not None:
+        assert house.json(*command) == answer
+    assert sorted(path.name for path in house.folder.iterdir()) == ["config.yaml", "records"]
+
+
+def test_the_doctor_makes_nothing(house):
+    """On a new installation `embargo doctor` finds nothing wrong, says that there is no database yet, and makes no folder."""
+    assert "database: {}/var/embargo.db is not there yet; nothing has been taken in".format(house.folder) in said(
+        house, 0, "doctor"
+    )
+    assert sorted(path.name for path in house.folder.iterdir()) == ["config.yaml", "records"]
+    (house.folder / "public").symlink_to("nowhere")
+    assert "wrong site: " in said(house, 1, "doctor")
+
+
 def test_taking_files_in(house):
     """`embargo add` takes files in and says of each what becomes of it; one that is refused makes the status 1."""
     good = house.record("good", embargo=SOON, title="A [bold] title")
@@ -64,7 +105,7 @@ def test_taking_files_in(house):
     assert "1 attention, 1 held" in text
 
     queue = house.json("queue")
-    assert queue.keys() == {"now", "records", "refused", "counts"}
+    assert queue.keys() == {"now", "standstill", "records", "refused", "counts"}
     first, second = queue["records"]
     assert (first["id"], first["state"], first["lift_at"]) == ("asked", "attention", None)
     assert first["candidates"][0]["at"] == f"{YEAR + 4}-12-01T14:00:00+00:00"
@@ -474,6 +515,88 @@ def test_a_healthy_installation(house):
     assert any(f"{DAY} 14:00 UTC" in finding["what"] for finding in findings)
     assert "Written and checked: copy.db" in said(house, 0, "backup", "copy.db")
     assert "copy.db is there already" in said(house, 1, "backup", "copy.db")
+
+
+NO_TEXT = os.fsdecode(b"caf\xe9")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["withdraw", "one", "--reason", NO_TEXT],
+        ["retract", "one", "--reason", NO_TEXT],
+        ["lift", "one", "--reason", "now", "--actor", NO_TEXT],
+        ["show", NO_TEXT],
+        ["amend", "one", NO_TEXT],
+        ["add", NO_TEXT],
+        ["trail", "--record", NO_TEXT],
+        ["backup", NO_TEXT],
+        ["rehearse", "--at", NO_TEXT],
+    ],
+)
+def test_arguments_that_are_no_text(house, arguments):
+    """Whatever argument holds bytes that are no UTF-8 is refused with what to write, and nothing is changed."""
+    said(house, 0, "add", str(house.record("one", embargo=SOON)))
+    text = said(house, 2, *arguments)
+    assert "'caf\\udce9' holds bytes that are no text. Write it in UTF-8" in text
+    assert [row["event"] for row in house.json("trail")] == ["accepted"]
+
+
+def test_an_actor_and_a_reason_that_are_no_text(house, monkeypatch):
+    """A reason that is typed when it is asked for, and the actor of the environment, are held to the same."""
+    said(house, 0, "add", str(house.record("one", embargo=SOON)))
+    assert "holds bytes that are no text" in said(house, 1, "withdraw", "one", stdin=f"{NO_TEXT}\n")
+    monkeypatch.setenv("EMBARGO_ACTOR", NO_TEXT)
+    done = subprocess.run(
+        [sys.executable, "-m", "scheduler", "withdraw", "one", "--reason", "off"],
+        cwd=house.folder,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, b"holds bytes that are no text" in done.stderr) == (2, True)
+    assert house.state("one") == "held"
+
+
+def test_a_terminal_without_the_letters(house):
+    """On a terminal that has only ASCII other letters are escapes, and JSON is whole all the same."""
+    said(house, 0, "add", str(house.record("one", embargo=SOON, title="Zoë’s title")))
+    plain = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "40", "EMBARGO_ACTOR": "Zoë"}
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "scheduler", *arguments],
+            cwd=house.folder,
+            capture_output=True,
+            check=False,
+            env=plain,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode("ascii")
+
+    assert r"Zo\xeb\u2019s title" in run("queue")
+    assert json.loads(run("queue", "--json"))["records"][0]["title"] == "Zoë’s title"
+    for command in (["check"], ["rehearse"], ["show", "one"], ["clock"], ["doctor"], ["--help"], ["lift", "--help"]):
+        assert run(*command)
+
+
+@pytest.mark.parametrize(
+    "command", [["queue"], ["queue", "--json"], ["show", "one"], ["trail", "export", "-"], ["--help"]]
+)
+def test_an_output_that_takes_nothing(house, command):
+    """An output on a full disk is an error in a sentence; one that was closed, or whose reader has gone, is none."""
+    said(house, 0, "add", str(house.record("one", embargo=SOON)))
+    arguments = [sys.executable, "-m", "scheduler", *command]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(arguments, cwd=house.folder, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"embargo: The output: No space left on device.\n")
+    shell = 'exec "$@" >&- <&-'
+    done = subprocess.run(["sh", "-c", shell, "sh", *arguments], cwd=house.folder, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(arguments, cwd=house.folder, stdout=theirs, stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    assert done.stderr == b""
 
 
 def test_settings_that_cannot_be_used(house):

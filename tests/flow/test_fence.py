@@ -105,6 +105,8 @@ def test_a_copied_folder_lifts_and_mails_nothing_until_it_is_adopted(house, othe
     assert refused.returncode == 1
     assert "embargo adopt" in refused.stderr
     assert copy.run("worker", "--once").returncode == 1
+    assert "The store is fenced" in copy.run("queue").stdout
+    assert "The store is fenced" in copy.json("queue")["standstill"][0]
     shown = copy.run("adopt")
     assert shown.returncode == 1
     assert "2 records (one, two) held here whose lift has passed" in shown.stdout

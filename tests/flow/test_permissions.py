@@ -326,7 +326,7 @@ WARNED = ["var/embargo.db", "records", "var/mail", "smtp"]
 @pytest.fixture
 def loose_house(house):
     """A newsroom whose private things anybody can read."""
-    assert house.run("queue").returncode == 0
+    assert house.run("add", str(house.record("one", embargo="on delivery"))).returncode == 0
     house.config.write_text(house.config.read_text().replace("mail:\n", "mail:\n  password_file: smtp\n", 1))
     (house.folder / "smtp").touch()
     (house.folder / "var" / "mail").mkdir()

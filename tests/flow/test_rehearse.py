@@ -337,18 +337,45 @@ def test_what_came_of_it_can_be_kept(stage):
     assert mentions(stage.temporary) == []
 
 
+def test_what_is_kept_is_named_as_it_is(stage):
+    """With --keep the folders that came of it are named: mail where mail is configured, the site alone where none is."""
+    assert "kept  first: public/ and mail/" in stage.run("rehearse", "--keep", "first").stdout
+    stage.config.write_text(stage.config.read_text().partition("mail:")[0])
+    done = stage.run("rehearse", "--keep", "second")
+    assert "No mail is configured: nobody is mailed." in done.stdout
+    assert "kept  second: public/\n" in done.stdout
+    assert [path.name for path in (stage.folder / "second").iterdir()] == ["public"]
+
+
+def test_nothing_held_is_said(stage):
+    """Where nothing is held the rehearsal says so; where something is, it does not."""
+    assert "Nothing is held" not in stage.run("rehearse").stdout
+    for record_id in ("nine", "ten", "open"):
+        stage.run("withdraw", record_id, "--reason", "off")
+    done = stage.run("rehearse")
+    assert (done.returncode, "Nothing is held: there is nothing that could lift." in done.stdout) == (0, True)
+
+
 def test_what_cannot_be_rehearsed_is_told(stage):
     """A record that stays, one that is not there, a time that is none or has passed: a sentence, status 1, nothing left."""
     for arguments, says in (
         (("open",), "It waits for an event"),
         (("nobody",), "There is no record 'nobody'."),
-        (("--at", "none"), "'none' is no time."),
+        (("--at", "none"), "--at 'none' is no time."),
         (("--at", "2020-01-01 09:00"), "2020-01-01 14:00 UTC has passed."),
-        (("--at", "2026-12-01 09:00 EST"), "EST"),
+        (("--at", "2026-12-01 09:00 EST"), "--at '2026-12-01 09:00 EST' has the zone 'EST', which is not exact. Write"),
+        (("--at", ""), "--at is empty. Write a date, a time and a zone, such as '2026-12-01 09:00 America/New_York'."),
+        (
+            ("--at", "soon"),
+            "--at 'soon' is not in a form that names one instant. Write a date, a time and a zone, such",
+        ),
+        (("--at", f"{DAY}"), f"--at '{DAY}' names a day but no time."),
         (("nobody", "--keep", "kept"), "There is no record 'nobody'."),
     ):
         done = stage.run("rehearse", *arguments)
         assert (done.returncode, says in done.stdout + done.stderr) == (1, True)
+        assert "The embargo" not in done.stderr
+        assert "'on delivery', or" not in done.stderr
     assert list(stage.temporary.iterdir()) == []
     assert not (stage.folder / "kept").exists()
 
@@ -386,10 +413,14 @@ def test_a_rehearsal_of_a_fenced_store_says_so(stage):
 
 
 def test_a_newsroom_without_a_database_has_none_after_a_rehearsal(house):
-    """Before anything was taken in there is nothing to rehearse, and no database is made by trying."""
+    """Before anything was taken in a rehearsal says so, acts nothing out, and makes no database by trying."""
     done = house.run("rehearse")
-    assert (done.returncode, "There is no database" in done.stderr) == (1, True)
-    assert not (house.folder / "var").exists()
+    assert (done.returncode, "nothing has been taken in" in done.stderr) == (0, True)
+    assert "Nothing is held: there is nothing that could lift." in done.stdout
+    assert house.json("rehearse")["steps"] == []
+    done = house.run("rehearse", "one")
+    assert (done.returncode, "There is no record 'one'." in done.stderr) == (1, True)
+    assert sorted(path.name for path in house.folder.iterdir()) == ["config.yaml", "records"]
 
 
 def test_a_rehearsed_record_still_lifts(house):

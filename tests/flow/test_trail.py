@@ -253,6 +253,16 @@ def test_a_touched_trail_is_found_out(chain, statements, says):
         assert found.startswith(sentence)
 
 
+def test_a_value_of_the_wrong_form_is_found_out_in_the_store_too(chain):
+    """A row of the store whose instant is none is named, though everything after it was chained anew."""
+    chain.raw("UPDATE trail SET at = 'soon' WHERE seq = 3")
+    chained_anew(chain, after=2)
+    assert verified(chain)[1] == [
+        "row 3 (accepted, record two): it was changed after it was written: "
+        "its `at` is not microseconds since 1970, a whole number."
+    ]
+
+
 def test_a_row_that_was_given_a_new_hash_is_found_by_the_next(chain):
     """A row that was changed hash and all is named, because the row after it was written after another."""
     [row] = chain.raw("SELECT seq, at, event, record_id, revision, detail, previous FROM trail WHERE seq = 3")
@@ -339,9 +349,11 @@ def test_a_damaged_line_of_the_noted_heads_hides_no_other(chain):
     for line in ("[]", '{"at":1,"hash":"","seq":1}', f'{{"at":"{NOW.isoformat()}","hash":"","seq":{2**64}}}'):
         with file.open("a") as out:
             out.write(line + "\n")
+    with file.open("a") as out:
+        out.write(f'{{"at":"{NOW.isoformat()}","hash":null,"seq":99}}\n')  # of a row that is not there
     agreed, broken = held_against(chain)
     assert agreed == 1
-    assert [re.match(r"line (\d)", sentence)[1] for sentence in broken] == ["1", "3", "4", "5"]
+    assert [re.match(r"line (\d)", sentence)[1] for sentence in broken] == ["1", "3", "4", "5", "6"]
 
 
 def test_heads_that_cannot_be_noted_are_told(chain):
@@ -428,6 +440,92 @@ def test_a_touched_export_is_found_out(chain, tamper, says):
     assert len(broken) == len(says)
     for found, sentence in zip(broken, says, strict=True):
         assert found.startswith(sentence)
+
+
+def chained(lines):
+    """The lines of an export with every row and the end chained anew."""
+    first, *rows, last = map(json.loads, lines)
+    previous, out = trail.GENESIS, [first]
+    for row in rows:
+        out.append({**row, "previous": previous})
+        previous = hashed(out[-1])
+    out.append({**last, "head": previous})
+    return [
+        json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for line in out
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("at", None, "its `at` is not microseconds since 1970, a whole number."),
+        ("at", "2026-11-30T12:00:00Z", "its `at` is not microseconds since 1970"),
+        ("at", 10**15, None),
+        ("at", 10**18, "its `at` is not microseconds since 1970"),
+        ("at", True, "its `at` is not microseconds since 1970"),
+        ("at", 1.5, "its `at` is not microseconds since 1970"),
+        ("actor", None, "its `actor` is not a text."),
+        ("event", 7, "its `event` is not a text."),
+        ("record", ["two"], "its `record` is not a text or null."),
+        ("record", None, None),
+        ("revision", "1", "its `revision` is not a whole number or null."),
+        ("revision", None, None),
+        ("detail", None, "its `detail` is not canonical JSON of texts"),
+        ("detail", {}, "its `detail` is not canonical JSON"),
+        ("detail", "{}", None),
+        ("detail", "[]", "its `detail` is not canonical JSON"),
+        ("detail", '{"b": 1}', "its `detail` is not canonical JSON"),
+        ("detail", '{"b":1,"a":2}', "its `detail` is not canonical JSON"),
+        ("detail", '{"b":{}}', "its `detail` is not canonical JSON"),
+        ("detail", '{"b":1.5}', "its `detail` is not canonical JSON"),
+        ("detail", "[" * 100_000, "its `detail` is not canonical JSON"),
+    ],
+)
+def test_a_value_of_the_wrong_form_is_found_out_however_well_it_is_chained(chain, key, value, says):
+    """A row of an export whose value has not its type and form is refused by number and key, though its chain is sound."""
+    lines = exported(chain)
+    row = {**json.loads(lines[3]), key: value}
+    lines = chained([*lines[:3], json.dumps(row).encode(), *lines[4:]])
+    count, broken = trail.verify_export(lines)
+    assert count == 7
+    if says is None:
+        assert broken == []
+    else:
+        [sentence] = broken
+        assert sentence.startswith("row 3 (")
+        assert f": it was changed after it was written: {says}" in sentence
+
+
+def test_a_number_of_the_wrong_form_is_told_by_its_place(chain):
+    """A row whose own number is none is told by its place in the export."""
+    for seq in (None, "3", 3.0, True):
+        lines = exported(chain)
+        row = {**json.loads(lines[3]), "seq": seq}
+        _, broken = trail.verify_export(chained([*lines[:3], json.dumps(row).encode(), *lines[4:]]))
+        assert broken[0].startswith("row 3: it was changed after it was written: its `seq` is not a whole number.")
+
+
+def test_the_first_and_the_last_line_have_their_forms_too(chain):
+    """The instant and the store that an export begins with, its count and its head are refused where they are none."""
+    first, *rows, last = exported(chain)
+    for tamper, says in (
+        ({"exported_at": None}, "line 1: it was changed: its `exported_at` is not an instant in UTC (RFC 3339)."),
+        ({"exported_at": "20261130T12"}, "line 1: it was changed: its `exported_at`"),
+        ({"exported_at": "2026-11-30T25:00:00+00:00"}, "line 1: it was changed: its `exported_at`"),
+        ({"store": 7}, "line 1: it was changed: its `store` is not a text."),
+    ):
+        line = json.dumps(json.loads(first) | tamper).encode()
+        [sentence] = trail.verify_export([line, *rows, last])[1]
+        assert sentence.startswith(says)
+    for tamper, says in (
+        ({"count": "7"}, "line 9: it was changed: its `count` is not a whole number."),
+        ({"count": 7.0}, "line 9: it was changed: its `count` is not a whole number."),
+        ({"head": None}, "line 9: it was changed: its `head` is not 64 lower-case hexadecimal digits."),
+        ({"head": json.loads(last)["head"].upper()}, "line 9: it was changed: its `head`"),
+    ):
+        line = json.dumps(json.loads(last) | tamper).encode()
+        [sentence] = trail.verify_export([first, *rows, line])[1]
+        assert sentence.startswith(says)
 
 
 def test_a_row_that_is_no_row_any_more_is_not_exported(chain):
@@ -531,6 +629,14 @@ def test_a_head_noted_while_the_trail_is_proved_is_no_fault(chain):
         chain.record("later")
         assert noted(chain, seconds=1).seq == 8
         assert heads.against(db, lines, file=heads.beside(chain.store)) == (1, [])
+
+
+def test_the_trail_of_an_unknown_record(house):
+    """`embargo trail --record` of an id that is not there says so, as `embargo show` does."""
+    house.run("add", str(house.record("one", embargo="2099-12-01 09:00 America/New_York")))
+    assert [row["record"] for row in house.json("trail", "--record", "one")] == ["one"]
+    done = house.run("trail", "--record", "nobody")
+    assert (done.returncode, "There is no record 'nobody'." in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("tamper", ["at = 'yesterday'", "at = 9000000000000000000", "detail = x'ff'"])
