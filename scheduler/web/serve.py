@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import multiprocessing
 import os
 import resource
@@ -23,7 +24,7 @@ from scheduler.errors import EmbargoError
 from scheduler.web.app import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 DRAIN_FOR = 2
@@ -38,31 +39,46 @@ WAITING = 4096
 """Answers that may be under way at once, so that many slow readers leave room for a quick one."""
 
 
-def serve(*, folder: Path, host: str, port: int, leash: int | None = None) -> None:
+class _Server(MPServer):
+    """granian, whose signal handlers set an event that the main thread waits on: a signal at the wrong moment, or a second one,
+    would find the event's lock taken by the thread it interrupted, for ever. From a thread of its own it waits its turn.
+    """
+
+    def signal_handler_interrupt(self, *args: object, **kwargs: object) -> None:
+        threading.Thread(target=super().signal_handler_interrupt, args=args, kwargs=kwargs, daemon=True).start()
+
+    def signal_handler_reload(self, *args: object, **kwargs: object) -> None:
+        """There is nothing to read anew."""
+
+
+def serve(
+    *, folder: Path, host: str, port: int, url: str | None = None, hubs: Sequence[str] = (), leash: int | None = None
+) -> None:
     """Serve the files below `folder` until SIGTERM or SIGINT, then finish what is under way and return.
 
-    `folder` need not exist yet. `leash` is the reading end of a pipe whose other end the parent holds and never writes to: when
-    the parent is gone, by whatever death, the pipe ends, and so does the server. Raises :class:`EmbargoError` if the address
-    can't be used. The process is the server's alone; call it from the main thread.
+    `folder` need not exist yet; for `url` and `hubs` see :class:`~scheduler.web.app.Site`. `leash` is the reading end of a pipe
+    whose other end the parent holds and never writes to: when the parent is gone, by whatever death, the pipe ends, and so does
+    the server. Raises :class:`EmbargoError` if the address can't be used. The process is the server's alone; call it from the
+    main thread.
     """
     if leash is not None:
         _when(partial(os.read, leash, 1), partial(os.kill, os.getpid(), signal.SIGTERM))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a client is a descriptor; the usual 1,024 are soon taken
-    server = MPServer(
+    server = _Server(
         "scheduler.web",
         address=_free(host, port),
         port=port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_FOR * 1000, max_buffer_size=HEADER_SIZE),
-        loop=Loops.asyncio,
+        loop=Loops.uvloop,
         websockets=False,
         backpressure=WAITING,
         log_level=LogLevels.error,
         workers_kill_timeout=DRAIN_FOR,
     )
-    server.serve(target_loader=partial(_worker, folder), wrap_loader=False)
+    server.serve(target_loader=partial(_worker, folder, url, hubs), wrap_loader=False)
 
 
 def _free(host: str, port: int) -> str:
@@ -75,7 +91,9 @@ def _free(host: str, port: int) -> str:
     while True:
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            socket.create_server(address[:2], family=family).close()
+            with socket.socket(family) as found:  # bound, not listening: nobody is let in only to be cut off
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                found.bind(address)
             return str(address[0])
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > end:
@@ -86,12 +104,17 @@ def _free(host: str, port: int) -> str:
         time.sleep(0.05)
 
 
-def _worker(folder: Path) -> Site:
+def _worker(folder: Path, url: str | None, hubs: Sequence[str]) -> Site:
     # A worker whose parent was killed would hold the port for ever.
     parent = multiprocessing.parent_process()
     assert parent is not None
     _when(parent.join, partial(os._exit, 1))
-    return Site(folder, now=lambda: int(clock.system().timestamp() - TICK))
+    lines = logging.Formatter("%(asctime)s.%(msecs)03d+00:00 error %(message)s", "%Y-%m-%dT%H:%M:%S")
+    lines.converter = time.gmtime  # as the daemon's lines are written
+    handler = logging.StreamHandler()
+    handler.setFormatter(lines)
+    logging.getLogger("embargo").addHandler(handler)
+    return Site(folder, now=lambda: int(clock.system().timestamp() - TICK), url=url, hubs=hubs)
 
 
 def _when(ended: Callable[[], object], then: Callable[[], object]) -> None:

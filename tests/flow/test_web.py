@@ -6,26 +6,30 @@ import contextlib
 import gzip
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import quote, urljoin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from web_kit import ROOT, bindable, command, free_port, get, listening, put, raw, running, target, undated, until
 
+from scheduler.web.app import FEEDS
 from scheduler.web.files import inside
-from scheduler.web.negotiate import outcome, seconds, wants_gzip
+from scheduler.web.negotiate import codings, outcome, seconds
 from scheduler.web.serve import DRAIN_FOR, HEADER_FOR
 
-ROOT = Path(__file__).parents[2]
 OLD = 1_700_000_000
 RSS = b"<rss version='2.0'><channel>" + b"<item>The minister opens the bridge.</item>" * 1000 + b"</channel></rss>"
 PAGES = {
@@ -36,68 +40,15 @@ PAGES = {
     "feed.json": b"{}",
     "style.css": b"body { margin: 0 }",
     "favicon.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "local-time.js": b"'use strict';",
     "photo.jpg": b"\xff\xd8",
+    "releases/bridge/plan.pdf": b"%PDF-1.7",
     "robots.txt": b"User-agent: *\n",
     "releases/bridge.html": b"<!doctype html><title>Bridge</title>",
     "archive/index.html": b"<!doctype html><title>Archive</title>",
     ".secret": b"held",
     "releases/.draft.html": b"held",
 }
-
-
-def put(file: Path, data: bytes, *, at: int | None = None) -> None:
-    """Write a file as the site's writer does: beside its place, then by rename."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.new")
-    beside.write_bytes(data)
-    if at is not None:
-        os.utime(beside, (at, at))
-    beside.replace(file)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
-
-
-def until(holds) -> None:
-    """Ask again, ten seconds at most, until it holds."""
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end
-        threading.Event().wait(0.01)
-
-
-def listening(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        socket.create_connection(("127.0.0.1", port)).close()
-        return True
-    return False
-
-
-def bindable(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        socket.create_server(("127.0.0.1", port)).close()
-        return True
-    return False
-
-
-def command(folder: Path, port: int) -> list[str]:
-    return [sys.executable, "-m", "scheduler.web", str(folder), "127.0.0.1", str(port)]
-
-
-@contextlib.contextmanager
-def running(folder: Path):
-    """A server on a free port: its process and the port."""
-    port = free_port()
-    process = subprocess.Popen(command(folder, port), stdin=subprocess.PIPE, cwd=ROOT)
-    try:
-        until(lambda: listening(port))
-        yield process, port
-    finally:
-        process.stdin.close()
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -117,34 +68,6 @@ def port(folder):
         yield found
 
 
-def get(port: int, path: str = "/rss.xml", method: str = "GET", **asked: str):
-    """Status, header fields (a list, in lower case) and body of one request."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.putrequest(method, path, skip_accept_encoding=True)
-    for name, value in asked.items():
-        connection.putheader(name.replace("_", "-"), value)
-    connection.endheaders()
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, body
-
-
-def raw(port: int, request: bytes) -> bytes:
-    """All bytes of the answer to a request written by hand."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(request)
-        return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-def target(port: int, path: bytes) -> bytes:
-    return raw(port, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path)
-
-
-def undated(answer: bytes) -> bytes:
-    return re.sub(rb"(?i)date: [^\r]*\r\n", b"", answer, count=1)
-
-
 @pytest.mark.parametrize(
     ("path", "kind", "name"),
     [
@@ -158,7 +81,9 @@ def undated(answer: bytes) -> bytes:
         ("/style.css", "text/css; charset=utf-8", "style.css"),
         ("/favicon.svg", "image/svg+xml; charset=utf-8", "favicon.svg"),
         ("/robots.txt", "text/plain; charset=utf-8", "robots.txt"),
+        ("/local-time.js", "text/javascript; charset=utf-8", "local-time.js"),
         ("/photo.jpg", "image/jpeg", "photo.jpg"),
+        ("/releases/bridge/plan.pdf", "application/pdf", "releases/bridge/plan.pdf"),
     ],
 )
 def test_every_file_of_the_site_comes_with_its_media_type(port, path, kind, name):
@@ -166,7 +91,9 @@ def test_every_file_of_the_site_comes_with_its_media_type(port, path, kind, name
     status, fields, body = get(port, path)
     assert (status, fields["content-type"], body) == (200, kind, PAGES[name])
     assert fields["content-length"] == str(len(body))
-    assert fields["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
+    policy = fields.get("content-security-policy", "")
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'") is ("charset" in kind)
+    assert ("access-control-allow-origin" in fields) is (name in {"rss.xml", "atom.xml", "feed.json"})
     assert fields["x-content-type-options"] == "nosniff"
     assert fields["referrer-policy"] == "no-referrer"
     assert fields["server"] == "embargo"
@@ -179,102 +106,6 @@ def test_head_answers_as_get_without_a_body(port):
         status, same, body = get(port, path, "HEAD", Accept_Encoding="gzip")
         assert ({**same, "date": ""}, body) == ({**fields, "date": ""}, b"")
         assert status == (200 if path == "/rss.xml" else 404)
-
-
-BEFORE, AFTER = formatdate(OLD - 60, usegmt=True), formatdate(OLD + 60, usegmt=True)
-
-
-@pytest.mark.parametrize(
-    ("asked", "status"),
-    [
-        ({"If-None-Match": "TAG"}, 304),
-        ({"If-None-Match": "W/TAG"}, 304),
-        ({"If-None-Match": '"other", W/"more",TAG'}, 304),
-        ({"If-None-Match": "*"}, 304),
-        ({"If-None-Match": '"other"'}, 200),
-        ({"If-None-Match": "other"}, 200),
-        ({"If-None-Match": '"other"', "If-Modified-Since": AFTER}, 200),
-        ({"If-None-Match": "TAG", "If-Modified-Since": BEFORE}, 304),
-        ({"If-Modified-Since": "MODIFIED"}, 304),
-        ({"If-Modified-Since": AFTER}, 304),
-        ({"If-Modified-Since": BEFORE}, 200),
-        ({"If-Modified-Since": "Tuesday, 14-Nov-23 22:20:00 GMT"}, 304),
-        ({"If-Modified-Since": "Tue Nov 14 22:20:00 2023"}, 304),
-        ({"If-Modified-Since": "yesterday"}, 200),
-        ({"If-Match": "TAG"}, 200),
-        ({"If-Match": "*"}, 200),
-        ({"If-Match": '"other", TAG'}, 200),
-        ({"If-Match": "W/TAG"}, 412),
-        ({"If-Match": '"other"'}, 412),
-        ({"If-Match": "TAG", "If-Unmodified-Since": BEFORE}, 200),
-        ({"If-Match": "TAG", "If-None-Match": "TAG"}, 304),
-        ({"If-Match": '"other"', "If-None-Match": "TAG"}, 412),
-        ({"If-Unmodified-Since": BEFORE}, 412),
-        ({"If-Unmodified-Since": AFTER}, 200),
-        ({"If-Unmodified-Since": "MODIFIED"}, 200),
-        ({"If-Unmodified-Since": "never"}, 200),
-        ({"If-Unmodified-Since": BEFORE, "If-None-Match": "TAG"}, 412),
-    ],
-)
-def test_a_conditional_request_is_judged_in_the_order_of_rfc_9110(port, asked, status):
-    """A reader that has the newest feed is told so in a few bytes; all preconditions count, in the order of RFC 9110 13.2.2."""
-    _, fields, _ = get(port)
-    known = {"TAG": fields["etag"], "MODIFIED": fields["last-modified"]}
-    filled = {name: re.sub("TAG|MODIFIED", lambda found: known[found[0]], value) for name, value in asked.items()}
-    got, answered, body = get(port, **filled)
-    assert got == status
-    assert body == (RSS if status == 200 else b"")
-    assert {name: answered[name] for name in ("etag", "last-modified", "cache-control", "vary")} == {
-        name: fields[name] for name in ("etag", "last-modified", "cache-control", "vary")
-    }
-
-
-def test_etags_in_two_fields_are_one_list(port):
-    """Entity tags that come in several fields count like one list."""
-    tag = get(port)[1]["etag"].encode()
-    asked = (
-        b'GET /rss.xml HTTP/1.1\r\nHost: x\r\nIf-None-Match: "a"\r\nIf-None-Match: %b\r\nConnection: close\r\n\r\n'
-        % tag
-    )
-    assert raw(port, asked).startswith(b"HTTP/1.1 304 ")
-
-
-def test_a_feed_travels_in_gzip_under_a_tag_of_its_own(port):
-    """A reader that takes gzip gets the same feed in a tenth of the bytes, under an entity tag of its own."""
-    _, plain, _ = get(port)
-    status, packed, body = get(port, Accept_Encoding="gzip, deflate, br")
-    assert (status, packed["content-encoding"], gzip.decompress(body)) == (200, "gzip", RSS)
-    assert packed["content-length"] == str(len(body))
-    assert len(body) < len(RSS) / 10
-    assert plain["vary"] == packed["vary"] == "Accept-Encoding"
-    assert plain["etag"] != packed["etag"]
-    assert get(port, Accept_Encoding="gzip", If_None_Match=packed["etag"])[0] == 304
-    assert get(port, Accept_Encoding="gzip", If_None_Match=plain["etag"])[0] == 200
-    assert "content-encoding" not in get(port, "/photo.jpg", Accept_Encoding="gzip")[1]
-
-
-@pytest.mark.parametrize(
-    ("accepted", "wanted"),
-    [
-        ("", False),
-        ("gzip", True),
-        ("GZIP", True),
-        ("x-gzip", True),
-        ("*", True),
-        ("br, *;q=0.1", True),
-        ("gzip;q=0", False),
-        ("gzip; q=0.5", True),
-        ("*, gzip;q=0", False),
-        ("identity, gzip;q=0.5", False),
-        ("identity;q=0.5, gzip", True),
-        ("gzip;q=2", False),
-        ("gzip;q=many", False),
-        ("deflate, br", False),
-    ],
-)
-def test_the_weights_of_codings_are_honoured(port, accepted, wanted):
-    """Whoever asks for the plain bytes by weight gets the plain bytes."""
-    assert ("content-encoding" in get(port, Accept_Encoding=accepted)[1]) is wanted
 
 
 def test_held_withdrawn_and_unknown_addresses_cannot_be_told_apart(tmp_path):
@@ -354,7 +185,7 @@ def test_every_path_stands_for_a_name_inside_or_for_none(path):
 def test_no_header_field_confuses_the_server(first, second):
     """Whatever stands in a header field, a reader gets the file, a 304 or a 412."""
     asked = {"if-match": first, "if-none-match": second, "if-modified-since": first, "if-unmodified-since": second}
-    assert wants_gzip(first) in {True, False}
+    assert set(codings(first)) <= {"br", "gzip", "identity"}
     for leave in asked:
         kept = {name: value for name, value in asked.items() if name != leave}
         assert outcome(kept, tag='"a"', modified=OLD) in {
@@ -368,6 +199,103 @@ def test_no_header_field_confuses_the_server(first, second):
 def test_dates_are_read_as_they_are_written(moment):
     """A date that the server gave out is understood to the second when it comes back."""
     assert seconds(formatdate(moment, usegmt=True)) == moment
+
+
+def test_a_folder_without_its_slash_leads_to_its_page(tmp_path):
+    """A topic's address without its last slash leads to the topic; a folder without a page is as unknown as any address."""
+    site = tmp_path / "public"
+    put(site / "topics/arbeit: löhne/index.html", b"<p>Labour.</p>")
+    put(site / "releases/bridge/plan.pdf", b"%PDF-1.7")
+    with running(site) as (_, port):
+        path = b"/topics/arbeit%3A%20l%C3%B6hne"
+        status, fields, _ = get(port, path.decode())
+        assert (status, fields["location"]) == (301, "arbeit%3A%20l%C3%B6hne/")
+        assert get(port, urljoin(path.decode(), fields["location"]))[2] == b"<p>Labour.</p>"
+        assert get(port, path.decode(), "HEAD")[0] == 301
+        nothing = undated(target(port, b"/nowhere"))
+        for path in (
+            b"/topics",
+            b"/topics/",
+            b"/releases",
+            b"/releases/bridge",
+            b"/releases/bridge/",
+            b"/releases/held",
+        ):
+            assert undated(target(port, path)) == nothing
+        (site / "topics/arbeit: löhne/index.html").unlink()
+        assert undated(target(port, b"/topics/arbeit%3A%20l%C3%B6hne")) == nothing
+
+
+def test_no_feed_address_redirects(tmp_path):
+    """A feed's address answers with the feed or with nothing, never with another address."""
+    for name in ("rss.xml", "topics/labour/rss.xml", "archive/2026-12/rss.xml"):
+        put(tmp_path / name, RSS)
+    (tmp_path / "feed.json").mkdir()
+    with running(tmp_path) as (_, port):
+        for path in ("/rss.xml", "/topics/labour/rss.xml", "/archive/2026-12/rss.xml"):
+            assert get(port, path)[0] == 200
+            assert get(port, f"{path}/")[0] == get(port, f"/{path}")[0] == 404
+        assert get(port, "/feed.json")[0] == 404
+
+
+HUBS = ("https://hub.example.org/", "https://hub.example.net/push?for=us")
+
+
+def test_feeds_name_themselves_and_their_hubs(tmp_path):
+    """Every feed says in a Link field where it is, and the three at the top which hubs hear of a change (WebSub, section 4)."""
+    url = "https://news.example.org/press/"
+    top = {name: f'<{url}{name}>; rel="self", <{HUBS[0]}>; rel="hub", <{HUBS[1]}>; rel="hub"' for name in FEEDS}
+    deep = {
+        "topics/lábor & cía/rss.xml": f'<{url}topics/l%C3%A1bor%20%26%20c%C3%ADa/rss.xml>; rel="self"',
+        "archive/2026-12/feed.json": f'<{url}archive/2026-12/feed.json>; rel="self"',
+    }
+    for name in [*top, *deep, "index.html", "sitemap.xml", "releases/rss.xml.html"]:
+        put(tmp_path / name, RSS)
+    with running(tmp_path, url, *HUBS) as (_, port):
+        for name, link in {**top, **deep}.items():
+            path = "/" + quote(name)
+            status, fields, _ = get(port, f"{path}?from=reader")
+            assert (status, fields["link"]) == (200, link)
+            assert get(port, path, "HEAD")[1]["link"] == link
+            status, fields, _ = get(port, path, If_None_Match=fields["etag"], Accept_Encoding="identity")
+            assert (status, fields["link"]) == (304, link)
+        for path in ("/", "/sitemap.xml", "/releases/rss.xml.html", "/nowhere/rss.xml"):
+            assert "link" not in get(port, path)[1]
+    with running(tmp_path) as (_, port):
+        assert "link" not in get(port)[1]
+
+
+def test_trouble_with_the_disk_is_a_503_and_one_line_in_the_log(tmp_path):
+    """When files can't be read, readers are asked to come back in a few seconds; the log says so once, not for every request."""
+    put(tmp_path / "rss.xml", RSS)
+    put(tmp_path / "index.html", b"<p>News.</p>")
+    with running(tmp_path, stderr=subprocess.PIPE) as (process, port):
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+
+        def asked(path: str):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+
+        assert asked("/rss.xml")[0] == 200
+        worker = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+        before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        open_ = {int(entry.name) for entry in Path(f"/proc/{worker}/fd").iterdir()}
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (min(set(range(1000)) - open_), before[1]))
+        for path in ("/", "/", "/nowhere/secret", "/"):
+            status, fields, body = asked(path)
+            if path == "/":
+                assert (status, fields["retry-after"], fields["content-length"]) == (503, "5", str(len(body)))
+                assert fields["cache-control"] == "max-age=0, must-revalidate"
+        assert asked("/rss.xml")[2] == RSS  # what is known is served all the while
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
+        assert asked("/")[2] == b"<p>News.</p>"
+        connection.close()
+        process.terminate()
+        with process.stderr as log:
+            lines = log.read().decode().splitlines()
+    assert len(lines) == 1
+    assert re.fullmatch(r"\S+T\S+\+00:00 error site_unreadable error=\"Too many open files\"", lines[0])
 
 
 def test_only_reading_is_allowed(port):
@@ -394,6 +322,30 @@ def test_a_renamed_file_shows_at_once(tmp_path):
             assert gzip.decompress(get(port, Accept_Encoding="gzip")[2]) == data
             tags.add(fields["etag"])
     assert len(tags) == 100
+
+
+def test_no_crowd_is_shown_what_was_replaced_before_it_asked(tmp_path):
+    """However many ask at once, nobody who asks after a change gets what was there before it."""
+    put(tmp_path / "rss.xml", b"0")
+    newest, done = [0], threading.Event()
+
+    def poll(port: int) -> int:
+        asked = 0
+        with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+            while not done.is_set():
+                known = newest[0]
+                connection.request("GET", "/rss.xml")
+                assert int(connection.getresponse().read()) >= known
+                asked += 1
+        return asked
+
+    with running(tmp_path) as (_, port), ThreadPoolExecutor(16) as readers:
+        polls = [readers.submit(poll, port) for _ in range(16)]
+        for version in range(1, 500):
+            put(tmp_path / "rss.xml", b"%d" % version)
+            newest[0] = version
+        done.set()
+        assert all(one.result() for one in polls)
 
 
 def test_a_date_alone_never_hides_a_change(tmp_path):
@@ -478,6 +430,19 @@ def test_a_stop_is_clean_and_frees_the_port(tmp_path):
         assert process.wait(20) == 0
         assert time.monotonic() - begun < DRAIN_FOR + 3
         assert bindable(port)
+
+
+def test_a_hail_of_signals_stops_it_all_the_same(tmp_path):
+    """However many signals come at once, at whatever moment, the web server stops; it heeds none that asks for anything else."""
+    put(tmp_path / "rss.xml", RSS)
+    for _ in range(3):
+        with running(tmp_path) as (process, port):
+            process.send_signal(signal.SIGHUP)
+            assert get(port)[0] == HTTPStatus.OK
+            with contextlib.suppress(ProcessLookupError):
+                for _ in range(200):
+                    os.kill(process.pid, signal.SIGTERM)
+            assert process.wait(20) == 0
 
 
 def test_the_server_does_not_outlive_a_killed_daemon(tmp_path):
