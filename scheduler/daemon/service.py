@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ from scheduler.config import Config
 from scheduler.daemon import worker
 from scheduler.daemon.children import Child
 from scheduler.daemon.guard import Guard, Host
+from scheduler.daemon.hubs import Hubs, is_listening
 from scheduler.daemon.lifter import Lifter
 from scheduler.daemon.lock import Fence, InstanceLock
 from scheduler.daemon.log import alarm, failure, say, warn_of
@@ -26,7 +28,7 @@ from scheduler.daemon.sources import ACTOR, Sources
 from scheduler.errors import ConfigRefused, EmbargoError, SiteRefused, StoreDamaged
 from scheduler.permissions import loose
 from scheduler.pipeline import zones
-from scheduler.pipeline.release import Projection
+from scheduler.pipeline.release import MAIN, Projection
 from scheduler.store import Store, heads, moves, open_store, records
 
 _TICK = 0.25
@@ -53,7 +55,7 @@ class Service:
         self._damaged: StoreDamaged | None = None
         self._last: dict[str, float] = {}
         self._file = settings.file
-        self._stat = _signature(settings.file)
+        self._stat = _signature(settings.file, settings.templates)
         self._parts: Parts = build(settings)
         self._store: Store = open_store(settings.database)
         self._lock = None if self._store.path is None else InstanceLock(self._store.path)
@@ -62,7 +64,8 @@ class Service:
         self._caught_up = False
         self._noted: heads.Head | None = None
         self._zone_rules = (embargo.tz_version(), time.monotonic())
-        self._projection: Projection = self._parts.projection(self._store)
+        self._hubs = self._wanted_hubs(settings)
+        self._projection: Projection = self._parts.projection(self._store, announce=self._announce)
         self._sources = self._wanted_sources(self._parts)
         self._children = self._wanted_children(settings)
         self._lifter = Lifter(
@@ -92,12 +95,15 @@ class Service:
         try:
             self._start(self._rebuild, self._projection)
             self._tend_children()
+            self._hubs.start()
+            self._announce(MAIN)
             say("service_ready", held=self._held())
             self._beat()
         finally:
             say("service_stopping")
             self._sources.stop()
             self._lifter.stop()
+            self._hubs.stop()
             self._guard.stop()
             with self._tending:
                 for child in self._children:
@@ -203,6 +209,10 @@ class Service:
         except Exception:  # noqa: BLE001 - a thread's end must not go unheard
             self._trouble("rebuild_failed")
 
+    def _announce(self, paths: Sequence[str]) -> None:
+        if not self._fence.closed:
+            self._hubs.announce(paths)
+
     def _changed(self) -> None:
         self._lifter.arm()
 
@@ -228,13 +238,14 @@ class Service:
     def _pulse(self) -> None:
         if self._fence.tend(calm=self._calm()):
             self._start(self._rebuild, self._projection)
+            self._announce(MAIN)
         self._wake()
         self._lifter.arm()
         self._tend_children()
         if not self._rebuilding.locked() and not self._projection.is_whole():
             self._repeated("site_incomplete", folder=self._parts.config.site.folder)
             self._start(self._rebuild, self._projection)
-        if self._reload.is_set() or _signature(self._file) != self._stat:
+        if self._reload.is_set() or _signature(self._file, self._parts.config.templates) != self._stat:
             self._reload.clear()
             self._reconfigure()
         self._watch_zone_rules()
@@ -291,11 +302,19 @@ class Service:
             arguments = ["scheduler", "worker", "--config", str(self._file), "--leash"]
             wanted.append(Child("worker", arguments, patience=30, greeting=worker.greeting(settings)))
         if settings.http is not None:
-            folder = str(settings.site.folder)
-            wanted.append(
-                Child("web", ["scheduler.web", folder, settings.http.host, str(settings.http.port)], patience=10)
-            )
+            address = [str(settings.site.folder), settings.http.host, str(settings.http.port)]
+            named = [settings.newsroom.url, *settings.websub.hubs]
+            wanted.append(Child("web", ["scheduler.web", *address, *named], patience=10))
         return wanted
+
+    def _wanted_hubs(self, settings: Config) -> Hubs:
+        http = settings.http
+        return Hubs(
+            settings.websub.hubs,
+            base=settings.newsroom.url,
+            allow_private=settings.websub.allow_private,
+            is_served=lambda: http is None or is_listening(http.host, http.port),
+        )
 
     def _tend_children(self) -> None:
         # A worker that is finishing what it has in hand for new settings must not hold up the heartbeat.
@@ -321,13 +340,13 @@ class Service:
         threading.Thread(target=work, args=arguments, daemon=True).start()
 
     def _reconfigure(self) -> None:
-        """Takes an edit of the settings up, all or nothing."""
-        self._stat = _signature(self._file)
+        """Takes an edit of the settings or the templates up, all or nothing."""
+        self._stat = _signature(self._file, self._parts.config.templates)
         try:
             settings = config.read(self._file)
             self._same_database(settings)
             parts = build(settings)
-            projection = parts.projection(self._store)
+            projection = parts.projection(self._store, announce=self._announce)
             sources = self._wanted_sources(parts)
         except (EmbargoError, OSError) as error:
             for problem in error.problems if isinstance(error, ConfigRefused) else [str(error)]:
@@ -336,7 +355,13 @@ class Service:
         self._sources.stop()
         with self._waking:
             self._projection.retire()
+            if settings.templates != self._parts.config.templates:
+                self._stat = _signature(self._file, settings.templates)
             self._parts, self._projection, self._sources = parts, projection, sources
+        self._hubs.stop()
+        self._hubs = self._wanted_hubs(settings)
+        self._hubs.start()
+        self._announce(MAIN)
         self._watch_clock()
         self._sources.start()
         self._start(self._rebuild, projection)
@@ -350,9 +375,11 @@ class Service:
             )
 
 
-def _signature(file: Path) -> tuple[int, int, int]:
-    try:
-        status = file.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+def _signature(file: Path, templates: Path | None) -> frozenset[tuple[str, int, int, int]]:
+    """What tells one state of the settings and of the office's own templates from another."""
+    found = set()
+    for path in (file, *(templates.rglob("*") if templates else ())):
+        with suppress(OSError):
+            status = path.stat()
+            found.add((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
+    return frozenset(found)
