@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_looking_makes_no_database(house, command, status, answer):
 
 def test_the_doctor_makes_nothing(house):
     """On a new installation `embargo doctor` finds nothing wrong, says that there is no database yet, and makes no folder."""
-    assert "database: {}/var/embargo.db is not there yet; nothing has been taken in".format(house.folder) in said(
+    assert f"database: {house.folder}/var/embargo.db is not there yet; nothing has been taken in" in said(
         house, 0, "doctor"
     )
     assert sorted(path.name for path in house.folder.iterdir()) == ["config.yaml", "records"]
@@ -559,7 +560,7 @@ def test_an_actor_and_a_reason_that_are_no_text(house, monkeypatch):
 
 def test_a_terminal_without_the_letters(house):
     """On a terminal that has only ASCII other letters are escapes, and JSON is whole all the same."""
-    said(house, 0, "add", str(house.record("one", embargo=SOON, title="Zoë’s title")))
+    said(house, 0, "add", str(house.record("one", embargo=SOON, title="Zoë…s title")))
     plain = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "40", "EMBARGO_ACTOR": "Zoë"}
 
     def run(*arguments):
@@ -573,8 +574,8 @@ def test_a_terminal_without_the_letters(house):
         assert (done.returncode, done.stderr) == (0, b"")
         return done.stdout.decode("ascii")
 
-    assert r"Zo\xeb\u2019s title" in run("queue")
-    assert json.loads(run("queue", "--json"))["records"][0]["title"] == "Zoë’s title"
+    assert r"Zo\xeb\u2026s title" in run("queue")
+    assert json.loads(run("queue", "--json"))["records"][0]["title"] == "Zoë…s title"
     for command in (["check"], ["rehearse"], ["show", "one"], ["clock"], ["doctor"], ["--help"], ["lift", "--help"]):
         assert run(*command)
 
@@ -586,7 +587,7 @@ def test_an_output_that_takes_nothing(house, command):
     """An output on a full disk is an error in a sentence; one that was closed, or whose reader has gone, is none."""
     said(house, 0, "add", str(house.record("one", embargo=SOON)))
     arguments = [sys.executable, "-m", "scheduler", *command]
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = subprocess.run(arguments, cwd=house.folder, stdout=full, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (1, b"embargo: The output: No space left on device.\n")
     shell = 'exec "$@" >&- <&-'

@@ -47,7 +47,10 @@ def hold(office, number, lift_at):
         "fields": json.dumps(
             {
                 **dict.fromkeys(("attribution", "contact", "source", "moderator", "correction")),
-                **{"topics": ["all"], "speakers": [], "questions": [], "language": "en"},
+                "topics": ["all"],
+                "speakers": [],
+                "questions": [],
+                "language": "en",
             }
         ),
         "title": f"Unemployment falls to 4.6 per cent in district {number}",

@@ -5,70 +5,105 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
 import threading
-import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 from conftest import ahead, eventually, free_port, words
 
+from scheduler.daemon import hubs as threads
+from scheduler.daemon.hubs import Hubs
 from scheduler.errors import RequestFailed
 from scheduler.outlets import hubs
+from scheduler.outlets.site import Site
+from scheduler.pipeline.release import MAIN as FEEDS
+from scheduler.pipeline.release import Projection
 
-FEEDS = ("rss.xml", "atom.xml", "feed.json")
+
+class Handler(BaseHTTPRequestHandler):
+    """What a hub does with one request."""
+
+    def do_GET(self) -> None:
+        site = self.server.hub.site
+        data = (site / self.path[1:]).read_bytes() if site else b""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_POST(self) -> None:
+        hub = self.server.hub
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        hub.bodies.append(body)
+        answer = hub.answers.pop(0) if hub.answers else 202
+        if answer in {"hang", "wait"}:
+            hub.released.wait(30)
+            if answer == "hang":
+                return
+            answer = 202
+        if answer == "drip":
+            self.drip()
+            return
+        if answer == 202:
+            assert self.headers["Content-Type"] == "application/x-www-form-urlencoded"
+            form = parse_qs(body.decode(), strict_parsing=True)
+            [url] = form.pop("hub.url")
+            assert form == {"hub.mode": ["publish"]}
+            with urllib.request.urlopen(url) as response:
+                hub.told.append((url.rpartition("/")[2], response.read()))
+        self.send_response(answer)
+        self.send_header("Content-Length", "0")
+        if answer in {429, 503}:
+            self.send_header("Retry-After", hub.retry_after)
+        if answer == 308:
+            self.send_header("Location", "http://127.0.0.1:1/")
+        self.end_headers()
+
+    def drip(self) -> None:
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 202 Accepted\r\n")
+            while not self.server.hub.released.wait(0.05):
+                self.wfile.write(b"X-Drip: 1\r\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 class Hub:
-    """A hub: fetches what it is told of, then answers as it was told to; 202 where it was told nothing."""
+    """A hub: fetches what it is told of, then answers as it was told to; 202 where it was told nothing.
+
+    It also serves the folder `site`, where there is one, so that there is something to fetch without a service.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.answers: list[int | str] = []
+        self.retry_after = "1"
         self.told: list[tuple[str, bytes]] = []
         self.bodies: list[bytes] = []
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hub.bodies.append(body)
-                form = parse_qs(body.decode())
-                answer = hub.answers.pop(0) if hub.answers else 202
-                if answer == "hang":
-                    hub.released.wait(30)
-                    return
-                if answer == "drip":
-                    with contextlib.suppress(OSError):
-                        self.wfile.write(b"HTTP/1.1 202 Accepted\r\n")
-                        while not hub.released.wait(0.05):
-                            self.wfile.write(b"X-Drip: 1\r\n")
-                    return
-                if answer == 202 and self.headers["Content-Type"] == "application/x-www-form-urlencoded":
-                    assert form["hub.mode"] == ["publish"]
-                    [url] = form["hub.url"]
-                    with urllib.request.urlopen(url) as response:
-                        hub.told.append((url.rpartition("/")[2], response.read()))
-                self.send_response(answer)
-                self.send_header("Content-Length", "0")
-                if answer in {429, 503}:
-                    self.send_header("Retry-After", "1")
-                if answer == 308:
-                    self.send_header("Location", "http://127.0.0.1:1/")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
+        self.site: Path | None = None
         self.released = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.hub = self
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hub?key=1"
+
+    @property
+    def base(self) -> str:
+        """The address of `site`."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def names(self) -> list[str]:
+        """The feeds it was told of, in order."""
+        return [name for name, _ in self.told]
 
     def has(self, text: str) -> bool:
         """Whether it found `text` in each of the three feeds when it fetched them."""
@@ -110,7 +145,6 @@ def test_a_hub_hears_of_a_release_once_it_is_live_and_of_nothing_held(house, hub
     house.record("one", embargo=words(ahead(2)), title="A live title")
     eventually(lambda: hub.has("A live title"), "the hub to find the release")
     assert not any(b"Canary" in data for _, data in hub.told)
-    assert len(hub.told) == len(FEEDS)
 
 
 def test_subscribers_find_the_hub(house, hub):
@@ -225,14 +259,120 @@ def test_settings_that_name_another_hub_are_followed(house, hub):
     eventually(lambda: hub.url.encode() in house.site("atom.xml"), "the feed to name the hub")
 
 
-def test_changes_while_a_hub_answers_are_told_it_too(house, hub):
-    """What is released while the hub is still being told of an earlier release is told it as well."""
-    follow(house, hub)
-    house.start()
-    calm(hub, house)
-    for number in range(5):
-        house.record(f"r{number}", embargo="none", title=f"Title {number}.")
-        time.sleep(0.05)  # so that changes fall into the midst of pings; nothing is asserted of when
-    eventually(lambda: hub.has("Title 4."), "the hub to be told of the last")
-    newest = dict(hub.told)
-    assert all(f"Title {number}.".encode() in data for number in range(5) for data in newest.values())
+@pytest.fixture
+def other():
+    made = Hub(free_port())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pinging(monkeypatch, caplog):
+    """The threads alone, which ping these hubs for a site that one of them serves."""
+    monkeypatch.setattr(threads, "_APART", 0.0)
+    caplog.set_level(logging.INFO, "embargo")
+    started = []
+
+    def start(*those, served=lambda: True):
+        started.append(Hubs([each.url for each in those], base=those[0].base, allow_private=True, is_served=served))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def test_what_is_held_causes_no_ping(office, hub, pinging):
+    """Three pings for the empty feeds, three for a release, which is in them by then; none for what is held or withdrawn."""
+    hub.site = office.folder / "public"
+    projection = Projection(
+        store=office.store,
+        site=Site(hub.site),
+        renderer=office.parts.renderer,
+        items=50,
+        announce=pinging(hub).announce,
+    )
+    projection.rebuild(now=office.clock())
+    eventually(lambda: len(hub.told) == 3, "the pings for the empty feeds")
+    office.record("held", title="Canary", embargo="2026-11-30 12:00:10 UTC")
+    office.record("gone", title="Canary too")
+    office.withdraw("gone")
+    while projection.warm(until=office.get("held").lift_at, at_most=1):
+        pass
+    projection.follow(now=office.clock())
+    projection.rebuild(now=office.clock())
+    office.record("one", embargo="none", title="A live title")
+    projection.refresh([each.id for each in office.lift()], now=office.clock(), new=True)
+    eventually(lambda: hub.has("A live title") and len(hub.told) >= 6, "the pings for the release")
+    projection.follow(now=office.clock())
+    assert sorted(hub.names()) == sorted(FEEDS * 2)
+    assert [b"A live title" in data for _, data in hub.told] == [False] * 3 + [True] * 3
+
+
+def test_changes_while_a_hub_answers_are_one_ping_more(hub, pinging, caplog):
+    """However often a feed changes while a ping for it is under way, the hub is told once more, and no change is missed."""
+    hub.answers = ["wait"]
+    made = pinging(hub)
+    made.announce(["rss.xml"])
+    eventually(lambda: hub.bodies, "the first ping to be under way")
+    for _ in range(5):
+        made.announce(["rss.xml"])
+    hub.released.set()
+    made.announce(["feed.json"])
+    eventually(lambda: "feed.json" in hub.names(), "the last ping")
+    assert hub.names() == ["rss.xml", "rss.xml", "feed.json"]
+    eventually(lambda: caplog.text.count("hub_pinged") == 3, "the log")
+    assert f"hub_pinged hub={hub.url} url={hub.base}rss.xml status=202" in caplog.text
+
+
+def test_a_change_makes_an_older_retry_superfluous(hub, pinging, caplog, monkeypatch):
+    """While a feed waits to be tried again, its next change is pinged at once, and the older ping is not made up for."""
+    monkeypatch.setattr(hubs, "_FIRST_GAP", 1000.0)
+    hub.answers = [500]
+    made = pinging(hub)
+    made.announce(["rss.xml"])
+    eventually(lambda: "hub_failed" in caplog.text, "the failure")
+    made.announce(["rss.xml"])
+    made.announce(["feed.json"])
+    eventually(lambda: "feed.json" in hub.names(), "the last ping")
+    assert hub.names() == ["rss.xml", "feed.json"]
+    assert len(hub.bodies) == 3
+
+
+@pytest.mark.parametrize("asked", [1000, 999_999])
+def test_a_hub_that_asks_for_time_is_left_alone(hub, other, pinging, caplog, asked):
+    """A hub that asks not to be told for some time is not, by whatever change, for up to an hour."""
+    hub.answers, hub.retry_after = [429], str(asked)
+    made = pinging(hub, other)
+    made.announce(["rss.xml"])
+    eventually(lambda: f"again_in_s={min(asked, 3600)}.0" in caplog.text, "the failure")
+    made.announce(FEEDS)
+    eventually(lambda: set(other.names()) == set(FEEDS), "the other hub to be told")
+    assert len(hub.bodies) == 1
+
+
+def test_a_hub_that_hangs_holds_up_no_other(hub, other, pinging):
+    """While one hub hangs, the others are told of everything, and so is whoever announces a change let go at once."""
+    hub.answers = ["hang"]
+    made = pinging(hub, other)
+    made.announce(["rss.xml"])
+    eventually(lambda: hub.bodies, "the hub to hang")
+    made.announce(FEEDS)
+    eventually(lambda: set(other.names()) == set(FEEDS), "the other hub to be told")
+    assert hub.told == []
+
+
+def test_no_hub_is_told_before_the_site_is_served(hub, pinging):
+    """A hub that fetches at once must find the feed: it is told when the web server is there."""
+    looks, up = [], threading.Event()
+
+    def served():
+        looks.append(1)
+        return up.is_set()
+
+    pinging(hub, served=served).announce(["rss.xml"])
+    eventually(lambda: len(looks) > 1, "a second look")
+    assert hub.bodies == []
+    up.set()
+    eventually(lambda: hub.names() == ["rss.xml"], "the ping")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scheduler.errors import SiteRefused
 from scheduler.outlets.site import Site
-from scheduler.pipeline.release import WINDOW, Projection
+from scheduler.pipeline.release import Projection
 from scheduler.store import open_store, records
 
 FEEDS = ("index.html", "rss.xml", "atom.xml", "feed.json")

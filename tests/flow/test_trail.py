@@ -257,10 +257,9 @@ def test_a_value_of_the_wrong_form_is_found_out_in_the_store_too(chain):
     """A row of the store whose instant is none is named, though everything after it was chained anew."""
     chain.raw("UPDATE trail SET at = 'soon' WHERE seq = 3")
     chained_anew(chain, after=2)
-    assert verified(chain)[1] == [
-        "row 3 (accepted, record two): it was changed after it was written: "
-        "its `at` is not microseconds since 1970, a whole number."
-    ]
+    [problem] = verified(chain)[1]
+    assert problem.startswith("row 3 (accepted, record two): it was changed after it was written: ")
+    assert problem.endswith("its `at` is not microseconds since 1970, a whole number.")
 
 
 def test_a_row_that_was_given_a_new_hash_is_found_by_the_next(chain):

@@ -83,7 +83,9 @@ def test_the_validator_has_nothing_to_say(office, complaints, monkeypatch):
         office.lift()
         projection.follow(now=office.clock())
         office.clock.pass_by(hours=45 if number < 12 else 1)
-    office.record("r13-1", embargo="none", title="Corrected", body="Another.", keys="correction: It was wrong & <bad>.\n")
+    office.record(
+        "r13-1", embargo="none", title="Corrected", body="Another.", keys="correction: It was wrong & <bad>.\n"
+    )
     office.clock.pass_by(seconds=1)
     office.retract("r13-3")
     projection.follow(now=office.clock())

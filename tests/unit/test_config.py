@@ -67,6 +67,7 @@ def test_what_is_left_out_has_a_default(tmp_path):
     assert config.embargo.past_on_arrival is PastOnArrival.HOLD
     assert (config.embargo.overdue, config.embargo.release_within) == (Overdue.RELEASE, None)
     assert (config.clock.tolerance, config.clock.unsynchronised, config.clock.servers) == (0.5, "alarm", [])
+    assert (config.websub.hubs, config.websub.allow_private) == ([], False)
     assert (config.newsroom.language, config.password, config.templates) == ("en", None, None)
     assert config.file == tmp_path / "config.yaml"
 
@@ -82,13 +83,17 @@ def test_every_key(tmp_path):
         + MAIL.replace("var/mail", "var/mail\n  connections: 3")
         + "embargo: {past_on_arrival: release, overdue: hold}\nsite: {folder: www, items: 7}\n"
         + 'http: {listen: "[::1]:99"}\ntemplates: mine\n'
-        + 'clock: {tolerance: 2, unsynchronised: hold, servers: [ntp.example.org, "[::1]:1230"]}\n',
+        + 'clock: {tolerance: 2, unsynchronised: hold, servers: [ntp.example.org, "[::1]:1230"]}\n'
+        + 'websub: {hubs: ["https://hub.example.org/?a=1", "http://10.0.0.1:99/", "https://hub.example.org/?a=1"], '
+        + "allow_private: true}\n",
     )
     assert config.records[0].timezone == "Asia/Tokyo"
     assert (config.embargo.past_on_arrival, config.embargo.overdue) == (PastOnArrival.RELEASE, Overdue.HOLD)
     assert config.embargo.release_within == timedelta()
     assert (config.clock.tolerance, config.clock.unsynchronised) == (2, "hold")
     assert config.clock.servers == ["ntp.example.org", "[::1]:1230"]
+    assert config.websub.hubs == ["https://hub.example.org/?a=1", "http://10.0.0.1:99/"]  # each once
+    assert config.websub.allow_private
     assert (config.site.folder, config.site.items) == (tmp_path / "www", 7)
     assert config.http is not None
     assert (config.http.host, config.http.port) == ("::1", 99)
@@ -178,6 +183,26 @@ def test_an_address_gets_its_slash(tmp_path):
         ("database: ", 'clock: {servers: ["a:x"]}\ndatabase: ', ":4: A server of `clock.servers` is no name or"),
         ("database: ", 'clock: {servers: ["http://a"]}\ndatabase: ', ":4: A server of `clock.servers` is no name or"),
         ("database: ", "clock: {server: a}\ndatabase: ", ":4: Unknown key `server`. Did you mean `servers`?"),
+        (
+            "database: ",
+            "websub: {hubs: [hub.example.org]}\ndatabase: ",
+            ":4: A hub of `websub.hubs` is no web address.",
+        ),
+        (
+            "database: ",
+            "websub:\n  hubs:\n  - https://a/\n  - ftp://b/\ndatabase: ",
+            ":7: A hub of `websub.hubs` is no web",
+        ),
+        ("database: ", 'websub: {hubs: ["https://a/#b"]}\ndatabase: ', ":4: A hub of `websub.hubs` is no web address."),
+        (
+            "database: ",
+            "websub: {hubs: ['https://me:pw@a/']}\ndatabase: ",
+            ":4: A hub of `websub.hubs` is no web address.",
+        ),
+        ("database: ", "websub: {hubs: [1]}\ndatabase: ", ":4: A hub of `websub.hubs` is no web address."),
+        ("database: ", "websub: {hubs: https://a/}\ndatabase: ", ":4: `websub.hubs` can't be used."),
+        ("database: ", "websub: {allow_private: perhaps}\ndatabase: ", ":4: `websub.allow_private` can't be used."),
+        ("database: ", "websub: {hub: a}\ndatabase: ", ":4: Unknown key `hub`. Did you mean `hubs`?"),
         ("database: ", "templates: nowhere\ndatabase: ", ":4: `templates` is no folder."),
         ("database: ", "file: x\ndatabase: ", ":4: Unknown key `file`."),
         ("database: ", "password: x\ndatabase: ", ":4: Unknown key `password`."),

@@ -133,7 +133,9 @@ def test_atom_carries_everything(renderer):
     assert feed.findtext(f"{ATOM}author/{ATOM}name") == ROOM.name
     assert entry.findtext(f"{ATOM}id") == f"tag:press.example.org,2026:{FULL.uuid}"
     assert entry.findtext(f"{ATOM}published") == entry.findtext(f"{ATOM}updated") == "2026-12-01T14:00:00Z"
-    assert entry.findtext(f"{ATOM}title") == lxml_html.fromstring(entry.findtext(f"{ATOM}summary")).text_content() == NASTY
+    assert (
+        entry.findtext(f"{ATOM}title") == lxml_html.fromstring(entry.findtext(f"{ATOM}summary")).text_content() == NASTY
+    )
     assert entry.findtext(f"{ATOM}author/{ATOM}name") == NASTY
     assert {at.get("rel"): at.get("href").isascii() for at in entry.findall(f"{ATOM}link")} == {
         "alternate": True,

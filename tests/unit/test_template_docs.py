@@ -66,7 +66,7 @@ def test_each_template_is_given_what_the_table_says(given):
             assert seen == variables, name
 
 
-def test_the_fields_of_values_are_documented(given):
+def test_the_fields_of_values_are_documented():
     """Every field of a release, a question, an attachment, the newsroom and a feed that a template can use is named."""
     words = set(re.findall(r"`(\w+)`", DOCUMENT))
     for kind in (Release, Question, Attachment, Newsroom):
