@@ -137,9 +137,7 @@ def ours(rounds: int) -> tuple[float, float]:
     """Seconds for the three formats with one new item among 1,000; and for joining the same bytes, ready made."""
     renderer = Renderer(newsroom=ROOM)
     known = {release.id: release for release in releases(1000)}
-    shown = [
-        (Version(each.id, each.uuid, 1, each.published_at, each.updated_at), Form.FULL) for each in known.values()
-    ]
+    shown = [(Version(each.id, each.uuid, 1, each.published_at, each.updated_at), Form.FULL) for each in known.values()]
     feed = Feed(id="urn:uuid:00000000-0000-4000-8000-000000000000")
 
     def load(ids: object) -> list[Release]:
@@ -196,9 +194,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=".") as folder:
             took = refreshed(Path(folder), released, chosen.rounds)
         first = first or took
-        print(f"one new among {released:>7} released: refresh {took * 1000:7.1f} ms, {took / first:.2f} times the first")
+        print(
+            f"one new among {released:>7} released: refresh {took * 1000:7.1f} ms, {took / first:.2f} times the first"
+        )
     mine, joining = ours(chosen.rounds)
-    print(f"three formats of 1,000 items, one new: {mine * 1000:.1f} ms, {mine / joining:.1f} times joining ready fragments")
+    print(
+        f"three formats of 1,000 items, one new: {mine * 1000:.1f} ms, {mine / joining:.1f} times joining ready fragments"
+    )
     theirs = feedgens(chosen.rounds)
     if theirs is None:
         print("feedgen is not installed: pip install '.[benchmarks]'")

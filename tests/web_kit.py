@@ -68,7 +68,8 @@ def running(folder: Path, *more: str, **options: Any) -> Iterator[tuple[subproce
     port = free_port()
     process = subprocess.Popen(command(folder, port, *more), stdin=subprocess.PIPE, cwd=ROOT, **options)
     try:
-        until(lambda: listening(port))
+        until(lambda: listening(port) or process.poll() is not None)
+        assert process.poll() is None
         yield process, port
     finally:
         assert process.stdin is not None

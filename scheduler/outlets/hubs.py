@@ -24,16 +24,16 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owed:
-    """A ping that is owed: when it is due and when it is given up, both by one steady clock, in seconds."""
+    """A ping that is owed: when it is due, when it is given up, and the gap after the next failure; seconds of a steady clock."""
 
     due: float
     until: float
-    gap: float = _FIRST_GAP
+    gap: float
 
     @staticmethod
     def at(due: float) -> Owed:
         """One for a change of just now."""
-        return Owed(due=due, until=due + _GIVE_UP_AFTER)
+        return Owed(due=due, until=due + _GIVE_UP_AFTER, gap=_FIRST_GAP)
 
     def again(self, now: float, *, chance: float) -> Owed | None:
         """What is owed after a failure, ``None`` if that was long enough. `chance`, 0 to 1, keeps publishers out of step."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import brotli
 
+from scheduler import clock
 from scheduler.media import KINDS
 from scheduler.web.negotiate import PLAIN
 
@@ -27,6 +28,8 @@ SMALL = 64 * 1024
 """Bytes up to which a file is quicker read and hashed than handed to a thread (about 0.1 ms)."""
 PACKED_FROM = 512
 """Bytes from which a text is packed: a shorter one gains less than the header fields cost that say so."""
+TICK = 0.02
+"""Seconds that the clock by which the kernel dates files may be behind: it moves by up to 10 ms."""
 KEPT = 128 * 1024 * 1024
 """Bytes of all files kept in memory, packed forms included; beyond, those loaded first are dropped."""
 
@@ -160,7 +163,7 @@ class Folder:
                     self._grow(len(made))
                 return made
 
-            form = await self._once((id(file), coding), partial(_PACKERS[coding], file.forms[PLAIN]), keep)
+            form = await self._once((id(file.forms), coding), partial(_PACKERS[coding], file.forms[PLAIN]), keep)
         return form
 
     async def _once(self, key: object, make: Callable[[], T], keep: Callable[[T], T]) -> T:
@@ -188,13 +191,16 @@ class Folder:
         return found if stat.S_ISREG(found.st_mode) else None
 
     def _read(self, name: str) -> File:
+        now = clock.system().timestamp()
         handle = os.open(f"{self._root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(handle, "rb") as opened:  # noqa: PTH123 - a descriptor, not a path
             found = os.fstat(handle)
             data = opened.read()
+        # What was changed a moment ago may be changed again within the same tick, in a file of the same number: look again.
+        settled = abs(now - found.st_ctime_ns / _SECOND) > TICK
         return File(
             name=name,
-            state=_state(found),
+            state=_state(found) if settled else (),
             # A rename renews the time of change, and it is the rename that shows a version, however old its bytes.
             modified=found.st_ctime_ns // _SECOND + 1,
             media_type=media_type(name.rpartition("/")[2]),
@@ -207,9 +213,10 @@ class Folder:
             return file  # another version was read meanwhile, and this one may be the older
         if before is not None:
             # Touched, it is no new version. Replaced, it is never older than the one before, whatever the clock says.
-            same = before.tag == file.tag
-            modified = before.modified if same else max(file.modified, before.modified)
-            file = replace(file, modified=modified, forms=before.forms if same else file.forms)
+            if before.tag == file.tag:
+                file = replace(before, state=file.state)
+            else:
+                file = replace(file, modified=max(file.modified, before.modified))
             self._drop(file.name)
         self._files[file.name] = file
         self._grow(sum(map(len, file.forms.values())))

@@ -22,6 +22,7 @@ from granian.server import MPServer
 from scheduler import clock
 from scheduler.errors import EmbargoError
 from scheduler.web.app import Site
+from scheduler.web.files import TICK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +34,6 @@ HEADER_FOR = 5
 """Seconds a client has for a request's header fields."""
 HEADER_SIZE = 32 * 1024
 """Bytes a request's header fields may have; beyond, the answer is 431."""
-TICK = 0.02
-"""Seconds that our time stays behind: the kernel dates files by a clock that is up to 10 ms behind."""
 WAITING = 4096
 """Answers that may be under way at once, so that many slow readers leave room for a quick one."""
 
@@ -114,6 +113,7 @@ def _worker(folder: Path, url: str | None, hubs: Sequence[str]) -> Site:
     handler = logging.StreamHandler()
     handler.setFormatter(lines)
     logging.getLogger("embargo").addHandler(handler)
+    # Our time stays behind the one that files are dated by.
     return Site(folder, now=lambda: int(clock.system().timestamp() - TICK), url=url, hubs=hubs)
 
 

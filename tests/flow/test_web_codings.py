@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import brotli
 import pytest
@@ -217,6 +218,26 @@ def test_what_is_kept_stays_within_bounds(tmp_path, monkeypatch):
         assert folder._size == 0
 
     asyncio.run(crawl())
+
+
+def test_changes_within_one_tick_of_the_kernel_show(tmp_path, monkeypatch):
+    """A feed that is replaced twice within one tick of the kernel's clock shows, even where its new file looks like the first."""
+    monkeypatch.setattr(files, "_state", lambda _: (1,))
+    put(tmp_path / "rss.xml", RSS)
+    made = (tmp_path / "rss.xml").stat().st_ctime
+    monkeypatch.setattr(files.clock, "system", lambda: datetime.fromtimestamp(made + 0.001, UTC))
+
+    async def ask() -> None:
+        folder = Folder(tmp_path)
+        first = await folder.get("/rss.xml")
+        packed = await folder.packed(first, "br")
+        again = await folder.get("/rss.xml")
+        assert (again.tag, await folder.packed(again, "br")) == (first.tag, packed)
+        assert await folder.packed(again, "br") is packed
+        put(tmp_path / "rss.xml", RSS.swapcase())
+        assert (await folder.get("/rss.xml")).forms["identity"] == RSS.swapcase()
+
+    asyncio.run(ask())
 
 
 def test_a_change_during_the_reading_is_not_lost(tmp_path, monkeypatch):
