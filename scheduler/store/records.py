@@ -284,11 +284,15 @@ def chapter(store: Store, *, released_at: datetime, record_id: str, count: int) 
 def placed(store: Store, record_ids: Sequence[str] | None = None) -> Iterator[tuple[datetime, str, tuple[str, ...]]]:
     """When each released record was (of these, or of all), its id and its topics, in that order."""
     query = select(records.c.released_at, records.c.id, revisions.c.fields).join(revisions, CURRENT)
-    query = query.where(records.c.released_at.is_not(None)).order_by(records.c.released_at, records.c.id)
-    if record_ids is not None:
-        query = query.where(records.c.id.in_(record_ids))
+    query = query.where(records.c.released_at.is_not(None))
     with store.read() as db:
-        for released_at, record_id, fields in db.execute(query.execution_options(yield_per=1000)):
+        if record_ids is None:
+            ordered = query.order_by(records.c.released_at, records.c.id).execution_options(yield_per=1000)
+            found: Iterable[Any] = db.execute(ordered)
+        else:
+            some = [record_ids[start : start + 500] for start in range(0, len(record_ids), 500)]
+            found = sorted(row for ids in some for row in db.execute(query.where(records.c.id.in_(ids))))
+        for released_at, record_id, fields in found:
             yield released_at, record_id, tuple(json.loads(fields)["topics"])
 
 
