@@ -28,7 +28,7 @@ from web_kit import ROOT, bindable, command, free_port, get, listening, put, raw
 from scheduler.web.app import FEEDS
 from scheduler.web.files import inside
 from scheduler.web.negotiate import codings, outcome, seconds
-from scheduler.web.serve import DRAIN_FOR, HEADER_FOR
+from scheduler.web.serve import DRAIN_FOR, HEADER_FOR, _Server
 
 OLD = 1_700_000_000
 RSS = b"<rss version='2.0'><channel>" + b"<item>The minister opens the bridge.</item>" * 1000 + b"</channel></rss>"
@@ -443,6 +443,23 @@ def test_a_hail_of_signals_stops_it_all_the_same(tmp_path):
                 for _ in range(200):
                     os.kill(process.pid, signal.SIGTERM)
             assert process.wait(20) == 0
+
+
+def test_a_stop_that_is_told_twice_is_one_stop():
+    """Told to stop while it is stopping, by the daemon and by the end of the daemon at once, the web server still stops."""
+    server = _Server("scheduler.web")
+    interrupted = server.main_loop_interrupt
+
+    def told_twice() -> None:
+        with interrupted._cond:  # as in the midst of being told
+            server.signal_handler_interrupt(signal.SIGTERM, None)
+
+    telling = threading.Thread(target=told_twice, daemon=True)
+    telling.start()
+    telling.join(10)
+    assert not telling.is_alive()
+    assert interrupted.wait(10)
+    assert server.interrupt_signal
 
 
 def test_the_server_does_not_outlive_a_killed_daemon(tmp_path):
