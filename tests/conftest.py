@@ -174,6 +174,11 @@ def house(tmp_path: Path) -> Iterator[House]:
     made.stop()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many workers again as cores: nearly half of the time a test waits for a service."""
+    return max(3, (os.cpu_count() or 2) * 3 // 2)
+
+
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 """When in-process tests begin; the newsroom's clocks show 07:00."""
 

@@ -57,4 +57,4 @@ def _let_go() -> None:
 
 
 def _complain(problem: str) -> None:
-    say.aside(f"[bold red]embargo:[/] {say.plain(say.safe(problem))}")
+    say.aside(f"[bold red]embargo:[/] {say.plain(problem)}")

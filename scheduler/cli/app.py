@@ -166,9 +166,21 @@ def database(url: str, *, needed: bool = False) -> Iterator[str]:
 
 
 def missing(url: str) -> Path | None:
-    """Where the database is to be, if there is none yet. Of a link that leads nowhere the store tells."""
+    """Where the database is to be, if there is none yet. Of a link that leads nowhere the store tells.
+
+    Raises :class:`StoreRefused` where that can't be seen: "nothing is held" would then be a lie.
+    """
     path = Path(url.removeprefix("sqlite:///"))
-    return path if url.startswith("sqlite:///") and not os.path.lexists(path) else None
+    try:
+        if url.startswith("sqlite:///"):
+            path.lstat()
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise StoreRefused(
+            f"The database {path} can't be reached: {error.strerror}. Are you the service's user?"
+        ) from error
+    return None
 
 
 def acted_on(store: Store) -> str:

@@ -98,7 +98,7 @@ def verify(
     elif broken:
         say.put(f"[bold red]broken[/]  {len(broken)} place{'s' if len(broken) != 1 else ''} in {count} rows:")
         for sentence in broken:
-            say.put(f"  {say.plain(say.safe(sentence))}")
+            say.put(f"  {say.plain(sentence)}")
     else:
         noted = f" {heads_agree} noted head{'s agree' if heads_agree != 1 else ' agrees'}."
         if exported is not None or not count:
@@ -277,14 +277,15 @@ def _findings(file: Path) -> Iterator[_Finding]:
         return
     yield True, f"settings and templates: {parts.config.file}", ""
     yield True, f"time zones: tz database {embargo.tz_version()}", ""
-    if none := missing(parts.config.database):
+    try:
+        none = missing(parts.config.database)
+        store = None if none else open_store(parts.config.database)
+    except EmbargoError as error:
+        yield False, str(error), ""
+        return
+    if store is None:
         yield True, f"database: {none} is not there yet; nothing has been taken in", ""
     else:
-        try:
-            store = open_store(parts.config.database)
-        except EmbargoError as error:
-            yield False, str(error), ""
-            return
         try:
             yield from _store_findings(store, parts.config.clock)
         finally:

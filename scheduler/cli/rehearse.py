@@ -246,7 +246,7 @@ def _print(
     for each in obstacles[: _SHOWN * 5]:
         mark = "[dim]-[/]" if each.expected else "[bold red]![/]"
         about = "" if each.record_id is None else f"[bold]{say.plain(each.record_id)}[/]  "
-        say.put(f"  {mark} {about}{say.plain(say.safe(each.why))}")
+        say.put(f"  {mark} {about}{say.plain(each.why)}")
     if len(obstacles) > _SHOWN * 5:
         say.put(f"  … and {len(obstacles) - _SHOWN * 5} more: --json tells all")
 

@@ -51,8 +51,8 @@ def aside(text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Text of a record or an error, with nothing in it taken for markup."""
-    return escape(text)
+    """Text of a record or an error, with nothing in it that is taken for markup, or that a terminal would obey."""
+    return escape(safe(text))
 
 
 def safe(text: str) -> str:

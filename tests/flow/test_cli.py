@@ -73,6 +73,17 @@ def test_looking_makes_no_database(house, command, status, answer):
     assert sorted(path.name for path in house.folder.iterdir()) == ["config.yaml", "records"]
 
 
+@pytest.mark.parametrize(
+    "command", [["queue"], ["rehearse"], ["trail", "verify"], ["doctor"], ["lift", "a", "-r", "b"]]
+)
+def test_a_database_out_of_reach_is_not_taken_for_none(house, command):
+    """Where it can't be seen whether there is a database, no command says that nothing is held."""
+    (house.folder / "var").write_text("no folder")
+    text = said(house, 1, *command)
+    assert f"The database {house.folder}/var/embargo.db can't be reached: Not a directory." in text
+    assert "othing" not in text
+
+
 def test_the_doctor_makes_nothing(house):
     """On a new installation `embargo doctor` finds nothing wrong, says that there is no database yet, and makes no folder."""
     assert f"database: {house.folder}/var/embargo.db is not there yet; nothing has been taken in" in said(

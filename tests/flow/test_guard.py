@@ -6,6 +6,7 @@ import contextlib
 import logging
 import socket
 import socketserver
+import sqlite3
 import struct
 import threading
 import time
@@ -392,3 +393,21 @@ def test_only_what_is_too_late_is_held(office):
     assert held == [(office.get("at8").uuid, datetime(2026, 12, 1, 13, tzinfo=UTC))]
     assert [each.id for each in office.lift()] == ["at9", "at10"]
     assert "while the service was down" in office.get("at8").reason
+
+
+def test_a_reason_is_asked_for_where_there_is_a_doubt_to_settle(house):
+    """`embargo clock trust` says at once that there is nothing to settle; where there is, it asks why, and the queue says so."""
+    house.run("add", str(house.record("one", embargo="2099-12-01 09:00 UTC")))
+    done = house.run("clock", "trust")
+    assert (done.returncode, "Reason" in done.stdout + done.stderr) == (1, False)
+    assert "there is nothing to settle" in done.stdout
+    with contextlib.closing(sqlite3.connect(house.folder / "var/embargo.db")) as db, db:
+        db.execute("DROP TRIGGER trail_refuses_update")
+        db.execute("UPDATE trail SET at = at + 3600 * 1000000")  # the clock is behind what was written by it
+    assert "The clock is suspect" in house.json("queue")["standstill"][0]
+    assert "The clock is suspect" in house.run("queue").stdout
+    assert (house.run("clock", "trust", "--reason", " ").returncode, house.run("clock").returncode) == (2, 1)
+    done = house.run("clock", "trust", stdin="It is right\n")
+    assert (done.returncode, "Reason: " in done.stdout, "Trusted" in done.stdout) == (0, True, True)
+    assert "It is right" in house.json("trail")[-1]["detail"]
+    assert (house.run("clock").returncode, house.json("queue")["standstill"]) == (0, [])
