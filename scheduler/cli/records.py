@@ -191,7 +191,7 @@ def show(record_id: RecordId, file: ConfigFile = CONFIG, as_json: AsJson = False
     )
     say.facts([(name, value, "") for name, value in facts if value])
     for row in decisions:
-        say.put(f"[dim]{say.utc(row.at)}[/]  {row.event}  [dim]by {say.plain(row.actor)}[/]")
+        say.put(f"[dim]{say.utc(row.at)}[/]  {say.plain(row.event)}  [dim]by {say.plain(row.actor)}[/]")
 
 
 def attached(attachment: Attachment) -> str:

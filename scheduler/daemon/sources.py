@@ -54,12 +54,18 @@ class Sources:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
-                self._watch()
-            except Exception:  # noqa: BLE001 - a folder that is away, or no watches left: then looking has to do
-                self._trouble("watch_failed")
-                self._look(time.monotonic())
+            if not self._tried(self._watch, "watch_failed"):
+                # A folder that is away, a name that can't be watched, or no watches left: then looking has to do.
+                self._tried(lambda: self._look(time.monotonic()), "intake_failed")
                 self._stop.wait(1.0)
+
+    def _tried(self, act: Callable[[], None], event: str) -> bool:
+        try:
+            act()
+        except Exception:  # noqa: BLE001 - no file, whatever it is, ends the taking in of all others
+            self._trouble(event)
+            return False
+        return True
 
     def _watch(self) -> None:
         looked = 0.0

@@ -78,7 +78,7 @@ class Folder:
                 # A folder out of reach says nothing about its files.
                 versions[path] = self._files[path].version
             elif self._files.pop(path).told and is_record(path):
-                seen.append(Seen(path=path, origin=str(path), found=None))
+                seen.append(Seen(path=path, origin=_origin(path), found=None))
         for path, version in sorted(versions.items()):
             known = self._files.get(path)
             if known is None or known.version != version:
@@ -93,9 +93,11 @@ class Folder:
         return (signature, *map(_signature_at, known.beside if known else ()))
 
     def _read(self, path: Path, file: _File) -> Seen | None:
-        origin = str(path)
+        origin = _origin(path)
         found: Brief | FileRefused
         try:
+            if origin != str(path):
+                raise _refused(origin, "Its name is not UTF-8.", "Rename the file.")
             whole = self._whole(path, file)
             if whole is None:
                 return None
@@ -154,6 +156,11 @@ def _may_pass(found: Brief | FileRefused) -> bool:
     if isinstance(found, FileRefused):
         return isinstance(found, Unfinished)
     return not all(each.attachment.digest for each in found.enclosed)
+
+
+def _origin(path: Path) -> str:
+    """A path as text; bytes that are none, which neither database nor log could hold, are escaped."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _refused(file: str, problem: str, remedy: str) -> FileRefused:

@@ -248,8 +248,8 @@ def fits_id(value: str) -> bool:
     """Whether `value` can be a record's id. Marks that belong to a letter, as in Hindi, count as letters."""
     return (
         0 < len(value) <= 100
-        and len(value.encode()) <= 200
         and all(sign in "._-" or unicodedata.category(sign)[0] in "LMN" for sign in value)
+        and len(value.encode()) <= 200
         and unicodedata.category(value[0])[0] in "LN"
         and not value.casefold().endswith(".html")
     )

@@ -293,6 +293,22 @@ def test_an_edit_of_a_template_is_taken_up_and_a_broken_one_is_reported(house):
     eventually(lambda: b"Third: A title" in house.site("rss.xml"), "the mended template")
 
 
+def test_a_file_whose_name_is_no_text_keeps_no_other_from_being_taken_in(house):
+    """A record file whose name is not UTF-8 is refused with what to do, and every other file is taken in all the same."""
+    odd = house.folder / "records" / os.fsdecode(b"caf\xe9.md")
+    house.start()
+    odd.write_text("---\ntitle: A title\nembargo: on delivery\nid: odd\n---\nA body.\n")
+    eventually(lambda: house.json("queue")["refused"], "the refusal")
+    [refused] = house.json("queue")["refused"]
+    assert refused["origin"].endswith("records/caf\\udce9.md")
+    assert (refused["problem"], refused["remedy"]) == ("Its name is not UTF-8.", "Rename the file.")
+    house.record("good", embargo="on delivery")
+    eventually(lambda: house.state("good") == "held", "the other file to be taken in")
+    assert "Traceback" not in house.run("check").stderr
+    odd.rename(odd.with_name("renamed.md"))
+    eventually(lambda: house.state("odd") == "held", "the renamed file to be taken in")
+
+
 def test_children_are_restarted_and_stop_with_the_service(house):
     """The web server and the worker are started again when they die, and go when the service stops or is killed."""
     house.start()
