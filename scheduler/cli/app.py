@@ -135,7 +135,7 @@ def actor(name: str | None) -> str:
 @contextmanager
 def office(file: Path, *, needed: bool = False) -> Iterator[tuple[Parts, Store, datetime]]:
     """The parts of the pipeline, the store (see `database`), and the present."""
-    parts = build(config.read(file))
+    parts = build(config.read(file), tried=False)
     with database(parts.config.database, needed=needed) as url:
         store = open_store(url)
         try:

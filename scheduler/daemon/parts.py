@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 from jinja2 import Environment
@@ -11,7 +12,7 @@ from jinja2 import Environment
 from scheduler.config import Config
 from scheduler.outlets.mail import Transport, transport
 from scheduler.outlets.site import Site
-from scheduler.pipeline.accept import Policy
+from scheduler.pipeline.accept import Policy, Rehearsal
 from scheduler.pipeline.deliver import MailList
 from scheduler.pipeline.release import Projection
 from scheduler.record import Purpose, Release
@@ -21,15 +22,19 @@ from scheduler.render.templates import environment
 from scheduler.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What accepts, renders and rehearses, as the settings want it."""
 
     config: Config
     newsroom: Newsroom
-    renderer: Renderer
     environment: Environment
     lists: dict[str, MailList]
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """Tries every template when it is first asked for, which takes a command that shows nothing too long."""
+        return Renderer(newsroom=self.newsroom, overrides=self.config.templates, hubs=self.config.websub.hubs)
 
     def policy(self, folder: Path | None = None) -> Policy:
         """The policy for records from `folder`, one of the configured ones; for any other, the newsroom's."""
@@ -43,9 +48,16 @@ class Parts:
             default_lists=self.config.default_lists,
         )
 
-    def rehearse(self, release: Release) -> None:
-        """Renders every output of a release and throws it away; raises :class:`RenderRefused`."""
-        self.renderer.rehearse(release)
+    @property
+    def rehearse(self) -> Rehearsal:
+        """Renders every output of a release and throws it away; raises :class:`RenderRefused`.
+
+        Raises it when it is asked for, too, where a template is broken: that is no fault of a record.
+        """
+        return partial(self._rehearse, self.renderer)
+
+    def _rehearse(self, renderer: Renderer, release: Release) -> None:
+        renderer.rehearse(release)
         # One list stands for all: a mail differs from list to list by the list's name alone.
         for list_id, known in list(self.lists.items())[:1]:
             self.letter(release, purpose=Purpose.RELEASE, list_id=list_id, list_name=known.name)
@@ -88,20 +100,22 @@ class Parts:
         )
 
 
-def build(config: Config) -> Parts:
-    """The parts for these settings. Raises :class:`RenderRefused` where a template is broken."""
+def build(config: Config, *, tried: bool = True) -> Parts:
+    """The parts for these settings. Raises :class:`RenderRefused` where a template is broken, unless not `tried` yet."""
     newsroom = Newsroom(
         name=config.newsroom.name,
         url=config.newsroom.url,
         zone=config.newsroom.timezone,
         language=config.newsroom.language,
     )
-    return Parts(
+    parts = Parts(
         config=config,
         newsroom=newsroom,
-        renderer=Renderer(newsroom=newsroom, overrides=config.templates, hubs=config.websub.hubs),
         environment=environment(config.templates),
         lists={
             name: MailList(name=part.name, recipients=tuple(part.recipients)) for name, part in config.lists.items()
         },
     )
+    if tried:
+        _ = parts.renderer
+    return parts

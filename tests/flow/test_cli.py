@@ -637,3 +637,14 @@ def test_a_correction_is_of_a_released_record(house):
     said(house, 0, "lift", "one", "--reason", "Now")
     other = house.record("two", embargo=SOON)
     assert "the file is about 'two'. Write `id: one` into it." in said(house, 1, "correct", "one", str(other))
+
+
+def test_a_broken_template_is_no_fault_of_a_record(house):
+    """With a broken template of one's own, records are not refused for it: the template is named, and looking goes on."""
+    path = house.record("one", embargo=SOON)
+    (house.folder / "own").mkdir()
+    (house.folder / "own/headline.txt").write_text("{{ nope }}")
+    house.config.write_text(house.config.read_text() + "templates: own/\n")
+    for command in (["add", str(path)], ["check"]):
+        assert "headline.txt:1: UndefinedError" in said(house, 1, *command)
+    assert house.json("queue")["refused"] == []

@@ -92,8 +92,12 @@ def visit(chromium, site):
         context.close()
 
 
-@ROOMS
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize(
+    ("width", "room", "kind"),
+    [(360, "", kind) for kind in ADDRESSES]
+    + [(1440, "", kind) for kind in ADDRESSES]
+    + [(360, "ar/", kind) for kind in ADDRESSES if kind not in BY_ID],
+)
 def test_no_page_has_a_barrier(visit, kind, room, width):
     """axe-core finds nothing on any kind of page, on a phone and on a desk, light and dark."""
     page = visit(kind, width=width, zone="Asia/Tokyo", room=room)
