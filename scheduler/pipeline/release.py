@@ -26,7 +26,6 @@ _AT_THE_LIFT = 8
 """So many topics and chapters are brought up to date with a lift; the others by `follow`, a moment later."""
 _OURS = b'<meta name="generator" content="Embargo">'
 _AFTER_RELEASE = ("corrected", "retracted")
-_IN_A_FOLDER = (*MAIN, "sitemap.xml", "index.html")
 
 
 class _Written(NamedTuple):
@@ -258,8 +257,7 @@ class Projection:
         for path, attachment in wanted.items():
             whole &= self._put({path: attachments.read(self._store, attachment.digest)}, new=new).whole
         if not new:
-            for path in set(self._site.listed(release.folder)).difference(wanted):
-                self._collect(partial(self._site.remove, path))
+            whole &= self._removed(set(self._site.listed(release.folder)).difference(wanted))
         return self._put({release.address: self._renderer.page(release)}, new=new).whole and whole
 
     def _write_main(self, now: datetime, *, new: bool) -> None:
@@ -318,9 +316,8 @@ class Projection:
 
     def _write_folder(self, folder: str, now: datetime) -> None:
         documents = self._topic(folder, now) if folder.startswith("topics/") else self._chapter(folder)
-        if not documents:
-            self._remove_folder(folder)
-        if self._put({folder + name: data for name, data in documents.items()}).whole:
+        done = self._put({folder + name: data for name, data in documents.items()}).whole
+        if done if documents else self._remove_folder(folder):
             self._owed.pop(folder, None)
 
     def _is_archived(self, number: int) -> bool:
@@ -393,21 +390,30 @@ class Projection:
         pages = {Release.address_of(record_id) for record_id in known}
         for path in written:
             # Only what we wrote: a folder of the site may hold files of the operator's own.
-            if path not in pages and self._site.mentions(path, _OURS):
-                for attachment in self._site.listed(path.removesuffix(".html")):
-                    self._collect(partial(self._site.remove, attachment))
-                self._collect(partial(self._site.remove, path))
+            if path in pages or not self._site.mentions(path, _OURS):
+                continue
+            # The page last: by it the folder is known for ours, should something be in the way this time.
+            if self._removed(self._site.listed(path.removesuffix(".html"))):
+                self._removed([path])
         current = {topic.folder for topic in self._chronicle.topics()}
         current |= {chapter.folder for chapter in self._chronicle.chapters}
         for folder in folders:
-            if folder not in current:
-                self._remove_folder(folder)
+            if folder not in current and not self._remove_folder(folder):
+                self._owed[folder] = None
 
-    def _remove_folder(self, folder: str) -> None:
-        self._owed.pop(folder, None)
-        if self._site.mentions(f"{folder}index.html", _OURS):
-            for name in _IN_A_FOLDER:
-                self._collect(partial(self._site.remove, folder + name))
+    def _remove_folder(self, folder: str) -> bool:
+        """Takes a topic's or a chapter's documents away, its page last. Gives whether nothing of them is left."""
+        if not self._site.mentions(f"{folder}index.html", _OURS):
+            return True
+        feeds = [folder + name for name in (*MAIN, "sitemap.xml")]
+        return self._removed(feeds) and self._removed([f"{folder}index.html"])
+
+    def _removed(self, paths: Iterable[str]) -> bool:
+        """Takes files away, trying all. Gives whether none is left."""
+        count = len(self._refusals)
+        for path in paths:
+            self._collect(partial(self._site.remove, path))
+        return len(self._refusals) == count
 
 
 def _facts(chapter: Chapter) -> dict[str, object]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from conftest import words
 
+from scheduler.errors import SiteRefused
 from scheduler.outlets.site import Site
 from scheduler.pipeline.release import MAIN, Projection
 
@@ -85,6 +88,29 @@ def test_a_retraction_takes_attachments_away(office, attached):
     attached.follow(now=office.clock())
     assert not (office.folder / "public/releases/one").exists()
     assert not any(b"annex" in data for data in files(office).values())
+
+
+def test_a_retracted_attachment_in_the_way_stays_owed(office, attached):
+    """An attachment that can't be taken away at a retraction is said, tried again, and gone once the way is free."""
+    office.record(embargo="none", keys=KEYS)
+    attached.refresh([each.id for each in office.lift()], now=office.clock(), new=True)
+    office.retract()
+    folder = office.folder / "public/releases/one"
+    unlink = Path.unlink
+
+    def refused(path, *, missing_ok=False):
+        if path.parent == folder:
+            raise PermissionError(errno.EACCES, "no")
+        unlink(path, missing_ok=missing_ok)
+
+    with pytest.MonkeyPatch.context() as patch:  # whoever runs the tests may be root, whom no permission stops
+        patch.setattr(Path, "unlink", refused)
+        with pytest.raises(SiteRefused):
+            attached.follow(now=office.clock())
+    assert attached.has_news()
+    attached.follow(now=office.clock())
+    assert not folder.exists()
+    assert not attached.has_news()
 
 
 def test_lost_attachments_are_made_again(office, attached):
