@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scheduler.render.pages import Feed, Form, Newsroom, Renderer, Shown
+from scheduler.render.feed import Feed, Form
+from scheduler.render.pages import Newsroom, Renderer, Shown
 from scheduler.render.topics import Topic
 
 __all__ = ["Feed", "Form", "Newsroom", "Renderer", "Shown", "Topic"]

@@ -6,15 +6,16 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 from xml.parsers import expat
 
 from scheduler.errors import RenderRefused
-from scheduler.record import Attachment, Question, Release, Version
+from scheduler.record import Release, Version
+from scheduler.render import samples
+from scheduler.render.feed import Feed, Form
 from scheduler.render.templates import environment, rendered, rfc3339
 from scheduler.render.topics import Topic, topic
 
@@ -25,7 +26,6 @@ _FEEDS = {
     "atom.xml": ("atom-entry.xml", b""),
     "feed.json": ("feed-item.json", b","),
 }
-_NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST = 128 * 1024 * 1024
 _ITEMS = tuple(template for template, _ in _FEEDS.values())
 # Noncharacters, which no template holds: the place of the items, and that of a date which is known at the lift alone.
@@ -35,14 +35,6 @@ _UPDATED = "\ufdd1"
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class Form(StrEnum):
-    """How much of a release a feed carries. It is settled at the release and never changes by itself: no reader sees an edit."""
-
-    FULL = "full"
-    SUMMARY = "summary"
-    BARE = "bare"  # title, address and dates
-
-
 _Key = tuple[str, int, datetime, datetime, bool]
 _Templates = tuple[str, ...]
 _Row = tuple[bytes, ...]
@@ -50,39 +42,6 @@ _Row = tuple[bytes, ...]
 Shown = tuple[Version, Form]
 Load = Callable[[Sequence[str]], Iterable[Release]]
 """Fetches the releases of these ids, in any order."""
-
-_SAMPLE = Release(
-    id="sample",
-    uuid="00000000-0000-4000-8000-000000000000",
-    tag="tag:press.example.org,2026:00000000-0000-4000-8000-000000000000",
-    revision=1,
-    title="Sample",
-    summary="Sample.",
-    html="<p>Sample.</p>",
-    text="Sample.",
-    published_at=_NEVER,
-    updated_at=_NEVER,
-    zone="UTC",
-    language="en",
-)
-_FILE = Attachment(name="sample.pdf", media_type="application/pdf", size=1, digest="0" * 64, alt=None, title="Sample")
-_SAMPLES = (
-    _SAMPLE,
-    replace(
-        _SAMPLE,
-        language="ar",
-        topics=("one", "two"),
-        attribution="Sample",
-        contact="press@example.org",
-        source="https://www.example.org/",
-        moderator="Sample",
-        speakers=("Sample",),
-        questions=(Question(), Question(asker="Sample", outlet="Sample"), Question(outlet="Sample")),
-        correction="Sample.",
-        attachments=(_FILE, replace(_FILE, name="sample.png", media_type="image/png", alt="Sample", title=None)),
-    ),
-    replace(_SAMPLE, retraction="Sample."),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,36 +58,6 @@ class Newsroom:
         """The host of `url` as a DNS name in ASCII; ``localhost`` for an IPv6 address, which a ``tag:`` URI can't hold."""
         host = urlsplit(self.url).hostname or "localhost"
         return "localhost" if ":" in host else host.encode("idna").decode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
-    """A feed in its three formats: `folder` holds its documents and its page (``index.html``), and is empty or ends in ``/``.
-
-    `id` is permanent, and that of the whole feed in an archive of it. `title` is what it is about (a topic, a month), ``None``
-    for all releases. `previous` and `following` are the folders of the archive documents around it (RFC 5005 section 4).
-    """
-
-    id: str
-    folder: str = ""
-    title: str | None = None
-    archived: bool = False
-    previous: str | None = None
-    following: str | None = None
-
-
-_SAMPLE_FEEDS = (
-    Feed(id="urn:uuid:00000000-0000-4000-8000-000000000000"),
-    Feed(id="urn:uuid:00000000-0000-4000-8000-000000000000", folder="topics/sample/", title="Sample"),
-    Feed(
-        id="urn:uuid:00000000-0000-4000-8000-000000000000",
-        folder="archive/2000-01-2/",
-        title="January 2000",
-        archived=True,
-        previous="archive/2000-01/",
-        following="archive/2000-02/",
-    ),
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,7 +89,7 @@ class Renderer:
         self._ready_size = 0
         self.fixed()
         self._frames = self._sample_frames()
-        for sample in _SAMPLES:
+        for sample in samples.RELEASES:
             self.rehearse(sample)
 
     def page(self, release: Release) -> bytes:
@@ -221,7 +150,7 @@ class Renderer:
 
     def alone(self, release: Release) -> dict[str, bytes]:
         """The three formats of a feed of this one release."""
-        return self.feed(_SAMPLE_FEEDS[0], [(_version(release), Form.FULL)], load=lambda _: [release])
+        return self.feed(samples.FEEDS[0], [(_version(release), Form.FULL)], load=lambda _: [release])
 
     def sample(self, release: Release) -> dict[str, bytes]:
         """Every kind of document with this one release, by the name of its template."""
@@ -324,9 +253,9 @@ class Renderer:
         second = chapter | {"folder": "archive/2000-01-2/", "number": 2, "count": 1}
         months = [{"title": "January 2000", "chapters": [chapter, second]}]
         frames = {}
-        for feed in _SAMPLE_FEEDS:
+        for feed in samples.FEEDS:
             for name, (part, _) in _FEEDS.items():
-                for updated_at in (None, _NEVER):
+                for updated_at in (None, samples.NEVER):
                     frame = self._frame(name, feed=self._facts(feed), updated_at=updated_at)
                     _check(name, b"".join(frame))
                     if not feed.folder:
@@ -344,7 +273,7 @@ class Renderer:
             self.document("archive.html", months=some)
         for folders in ([], ["archive/2000-01/"]):
             _check("sitemap.xml", self.document("sitemap.xml", folders=folders))
-        _check("sitemap-part.xml", self.document("sitemap-part.xml", places=[(_SAMPLE.address, _NEVER)]))
+        _check("sitemap-part.xml", self.document("sitemap-part.xml", places=[(samples.RELEASE.address, samples.NEVER)]))
         return frames
 
     def _encoded(self, name: str, values: Mapping[str, object]) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from jinja2 import Template
 
 from scheduler.record import Attachment, Purpose, Question, Release
-from scheduler.render import Feed, Newsroom, Renderer, mail, pages
+from scheduler.render import Feed, Newsroom, Renderer, mail, samples
 from scheduler.render.templates import environment
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def given():
         for purpose in Purpose:
             mail.letter(
                 environment(),
-                release=pages._SAMPLE,
+                release=samples.RELEASE,
                 purpose=purpose,
                 list_id="press",
                 list_name="Press",
