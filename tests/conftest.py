@@ -69,6 +69,18 @@ def eventually(ask: Callable[[], Any], what: str, patience: float = PATIENCE) ->
         time.sleep(0.005)
 
 
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Path below a folder -> bytes, for every file there."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d49444154789c6360000000000200015e7d8f390000000049454e44ae426082"
+)
+"""The smallest picture: one pixel."""
+
+
 def words(at: datetime) -> str:
     """An instant as a record file states it."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

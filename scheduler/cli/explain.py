@@ -25,7 +25,7 @@ from scheduler.errors import EmbargoError, EmbargoRefused
 from scheduler.record import FAR_AHEAD
 
 _LIMIT = 10_000_000
-_LINE_LIMIT = 6 * _LIMIT + 10_000  # every character may be written as \uXXXX
+_LINE_LIMIT = 6 * _LIMIT + 10_000  # JSON may write every character as an escape of six
 # What was meant for a file though none is there; with a colon it is a time or an address.
 _FILE = re.compile(
     r"(?:~|\.{0,2})/\S*|[^\n:]{0,250}\.(?:md|txt|ya?ml|jsonl?|html?|eml|docx?|odt|rtf|pdf)", re.IGNORECASE

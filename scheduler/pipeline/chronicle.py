@@ -146,6 +146,13 @@ class Chronicle:
         """The index of a chapter such that no release at `at` or later stands in an earlier one."""
         return max(bisect_right(self.chapters, at, key=lambda each: each.first.released_at) - 1, 0)
 
+    def is_archived(self, number: int) -> bool:
+        """Whether a chapter is whole, so that its feeds are documents of the archive from here on, which never change.
+
+        The first waits for the second: an archive document has to lead to another one, and it has none before it.
+        """
+        return number >= 0 and number + (1 if number else 2) < len(self.chapters)
+
     def topics(self) -> list[Topic]:
         """All topics by name, each spelled as in its newest release."""
         topics = [

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple
-from uuid import UUID, uuid5
 
 from scheduler.errors import SiteRefused
 from scheduler.outlets.site import Site
-from scheduler.pipeline.chronicle import Chapter, Chronicle, Placed
+from scheduler.pipeline.chronicle import Chronicle, Placed
+from scheduler.pipeline.documents import Documents
 from scheduler.record import Release, Version
-from scheduler.render import Feed, Form, Renderer, Shown
-from scheduler.store import Store, attachments, meta, records, trail
+from scheduler.render import Renderer
+from scheduler.store import Store, attachments, records, trail
 
-WINDOW = timedelta(hours=48)
-"""The feed carries everything released or changed within this time: no release is cut off because many lifted together."""
 MAIN = ("rss.xml", "atom.xml", "feed.json")
 """The subscription documents of the feed of everything."""
 
@@ -57,8 +55,7 @@ class Projection:
         self._full_text = full_text
         self._announce = announce
         self._lock = threading.RLock()
-        self._made: Chronicle | None = None
-        self._feed_id = UUID(int=0)
+        self._made: Documents | None = None
         # What is not as it should be: pages by record, topics and chapters by folder, front page and feeds, lists, the rest.
         self._owed_pages: dict[str, None] = {}
         self._owed: dict[str, None] = {}
@@ -88,9 +85,8 @@ class Projection:
             places = {version.id: place for place, version in enumerate(coming, 1)}
             missing = [version for version in coming if version not in self._warmed]
             some = missing[:at_most]
-            for release in self._load([version.id for version in some]):
-                form = self._chronicle.form_ahead(release.published_at, places[release.id])
-                self._renderer.warm(release, self._capped(form))
+            for release in records.releases(self._store, [version.id for version in some]):
+                self._renderer.warm(release, self._documents.form_ahead(release, places[release.id]))
             self._renderer.forget(self._warmed.difference(coming))
             self._warmed = self._warmed.intersection(coming).union(some)
         return len(missing) > at_most
@@ -179,15 +175,16 @@ class Projection:
     # --- what has been released
 
     @property
-    def _chronicle(self) -> Chronicle:
+    def _documents(self) -> Documents:
         if self._made is None:
-            with self._store.read() as db:
-                store_id = meta.get(db, "store_id")
-            assert store_id is not None
-            self._feed_id = uuid5(UUID(store_id), "feed")  # for ever, wherever the site moves
-            released = (Placed(*place) for place in records.placed(self._store))
-            self._made = Chronicle(released, zone=self._renderer.newsroom.zone)
+            self._made = Documents(
+                store=self._store, renderer=self._renderer, items=self._items, full_text=self._full_text
+            )
         return self._made
+
+    @property
+    def _chronicle(self) -> Chronicle:
+        return self._documents.chronicle
 
     def _take(self, changed: Sequence[str]) -> None:
         """Notes what these records, which were released or have changed, make out of date."""
@@ -220,17 +217,6 @@ class Projection:
         self._owed |= dict.fromkeys(topic.folder for topic in self._chronicle.topics())
         self._owed |= dict.fromkeys(chapter.folder for chapter in reversed(self._chronicle.chapters))
 
-    def _load(self, record_ids: Sequence[str]) -> Iterable[Release]:
-        return records.releases(self._store, record_ids)
-
-    def _capped(self, form: Form) -> Form:
-        return Form.SUMMARY if form is Form.FULL and not self._full_text else form
-
-    def _shown(self, versions: Iterable[Version]) -> list[Shown]:
-        """With the form of each: what has changed is carried in full, so that readers see what."""
-        form = self._chronicle.form
-        return [(each, self._capped(Form.FULL if each.changed else form(each.id))) for each in versions]
-
     # --- writing
 
     def _put(self, documents: Mapping[str, bytes], *, new: bool = False) -> _Written:
@@ -245,7 +231,7 @@ class Projection:
 
     def _write_pages(self, record_ids: Sequence[str], *, new: bool = False) -> None:
         for start in range(0, len(record_ids), 500):
-            for release in self._load(record_ids[start : start + 500]):
+            for release in records.releases(self._store, record_ids[start : start + 500]):
                 if self._write_page(release, new=new):
                     self._owed_pages.pop(release.id, None)
 
@@ -261,49 +247,15 @@ class Projection:
         return self._put({release.address: self._renderer.page(release)}, new=new).whole and whole
 
     def _write_main(self, now: datetime, *, new: bool) -> None:
-        since = now - WINDOW
-        chapters = self._chronicle.chapters
-        start = records.bound(self._store, since=since, at_least=self._items)
-        versions: list[Version] = []
-        previous = None
-        if start is not None and chapters:
-            # From the start of a chapter, so that this document and the archive leave nothing out between them.
-            opening = self._chronicle.opening(start)
-            opening = opening if self._is_archived(opening - 1) else 0
-            versions = records.shown(self._store, start=chapters[opening].first.released_at, changed=since)
-            previous = chapters[opening - 1].folder if opening else None
-        documents = self._renderer.fixed() if self._stale_fixed else {}
-        documents["index.html"] = self._renderer.cards(
-            "index.html", versions[: self._items], part="card.html", load=self._load
-        )
-        feed = Feed(id=self._feed_id.urn, previous=previous)
-        documents |= self._renderer.feed(feed, self._shown(versions), load=self._load)
-        written = self._put(documents, new=new and not self._stale)
+        fixed = self._renderer.fixed() if self._stale_fixed else {}
+        written = self._put(fixed | self._documents.main(now), new=new and not self._stale)
         self._stale = not written.whole
         self._stale_fixed &= self._stale
         if changed := [path for path in written.changed if path in MAIN]:
             self._announce(changed)
 
     def _write_lists(self) -> None:
-        chronicle = self._chronicle
-        topics = chronicle.topics()
-        months: dict[str, list[Chapter]] = {}
-        for chapter in chronicle.chapters:
-            months.setdefault(chapter.title, []).append(chapter)
-        listed = [
-            {"title": title, "chapters": [_facts(each) for each in chapters]}
-            for title, chapters in reversed(months.items())
-        ]
-        folders = [chapter.folder for chapter in chronicle.chapters]
-        written = self._put(
-            {
-                "archive/index.html": self._renderer.document("archive.html", months=listed),
-                "topics/index.html": self._renderer.document("topics.html", topics=topics),
-                "feeds.html": self._renderer.document("feeds.html", topics=topics),
-                "sitemap.xml": self._renderer.document("sitemap.xml", folders=folders),
-            }
-        )
-        self._stale_lists = not written.whole
+        self._stale_lists = not self._put(self._documents.lists()).whole
 
     def _write_folders(self, now: datetime) -> None:
         """Writes the topics and chapters that are owed, one at a time, so that no lift waits for more than one."""
@@ -315,69 +267,10 @@ class Projection:
                     self._write_folder(folder, now)
 
     def _write_folder(self, folder: str, now: datetime) -> None:
-        documents = self._topic(folder, now) if folder.startswith("topics/") else self._chapter(folder)
+        documents = self._documents.folder(folder, now)
         done = self._put({folder + name: data for name, data in documents.items()}).whole
         if done if documents else self._remove_folder(folder):
             self._owed.pop(folder, None)
-
-    def _is_archived(self, number: int) -> bool:
-        """Whether a chapter is whole, so that its feeds are documents of the archive from here on, which never change.
-
-        The first waits for the second: an archive document has to lead to another one, and it has none before it.
-        """
-        return number >= 0 and number + (1 if number else 2) < len(self._chronicle.chapters)
-
-    def _topic(self, folder: str, now: datetime) -> dict[str, bytes]:
-        """The documents in a topic's folder; none where no release has the topic any more."""
-        topic = self._chronicle.topic(folder)
-        if topic is None:
-            return {}
-        since = now - WINDOW
-        changed = {version.id for version in records.shown(self._store, start=now, changed=since)}
-        newest = self._chronicle.newest(folder, at_least=self._items, since=since, also=changed)
-        versions = records.versions(self._store, newest)
-        feed = Feed(id=uuid5(self._feed_id, folder).urn, folder=folder, title=topic.name)
-        page = self._renderer.cards(
-            "topic.html", versions[: self._items], part="card.html", load=self._load, topic=topic
-        )
-        return {"index.html": page, **self._renderer.feed(feed, self._shown(versions), load=self._load)}
-
-    def _chapter(self, folder: str) -> dict[str, bytes]:
-        """The documents in a chapter's folder; none where there is no such chapter."""
-        chapters = self._chronicle.chapters
-        number = next((number for number, each in enumerate(chapters) if each.folder == folder), None)
-        if number is None:
-            return {}
-        chapter = chapters[number]
-        previous, following = [
-            chapters[other] if 0 <= other < len(chapters) else None for other in (number - 1, number + 1)
-        ]
-        first = chapter.first
-        versions = records.chapter(self._store, released_at=first.released_at, record_id=first.id, count=chapter.count)
-        page = self._renderer.cards(
-            "chapter.html",
-            versions,
-            part="line.html",
-            load=self._load,
-            chapter=_facts(chapter),
-            previous=previous and _facts(previous),
-            next=following and _facts(following),
-        )
-        places = [(Release.address_of(version.id), version.updated_at) for version in versions]
-        sitemap = self._renderer.document("sitemap-part.xml", places=places)
-        documents = {"index.html": page, "sitemap.xml": sitemap}
-        if not self._is_archived(number):
-            return documents
-        feed = Feed(
-            id=self._feed_id.urn,
-            folder=folder,
-            title=chapter.title,
-            archived=True,
-            previous=previous.folder if previous else None,
-            following=following.folder if following and not previous else None,
-        )
-        shown = [(version, self._capped(Form.FULL)) for version in records.newest_first(versions)]
-        return documents | self._renderer.feed(feed, shown, load=self._load)
 
     # --- taking away
 
@@ -414,8 +307,3 @@ class Projection:
         for path in paths:
             self._collect(partial(self._site.remove, path))
         return len(self._refusals) == count
-
-
-def _facts(chapter: Chapter) -> dict[str, object]:
-    """What templates are told about a chapter."""
-    return {"folder": chapter.folder, "title": chapter.title, "number": chapter.number, "count": chapter.count}

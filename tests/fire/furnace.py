@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from conftest import Clock, House, Office, eventually, words
-from kit import files, projection, send, sound
+from conftest import Clock, House, Office, eventually, files_below, words
+from kit import projection, send, sound
 from outdoors import Server, WallClock, rows, until
 
 from scheduler import config
@@ -184,7 +184,7 @@ def _count(office: Office, server: Server, lifts: dict[str, datetime], report: R
     sound(office)
     send(office, transport(url, base=office.folder))
     projection(office, "fresh").rebuild(now=office.clock())
-    assert files(office.folder / "public") == files(office.folder / "fresh")
+    assert files_below(office.folder / "public") == files_below(office.folder / "fresh")
     for name, lift_at in lifts.items():
         standing = records.find(office.store, name)
         if standing is None or standing.state is not State.RELEASED or standing.released_at is None:

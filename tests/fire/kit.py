@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from conftest import SETTINGS, Clock, Office
+from conftest import SETTINGS, Clock, Office, files_below
 
 from scheduler import config
 from scheduler.daemon.parts import Parts, build
@@ -98,10 +98,6 @@ def send(office: Office, transport: Transport, rounds: int = 100) -> None:
     asyncio.run(work())
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def restart(office: Office) -> None:
     """What a service and its worker do when they start after a crash: files, the lift, the site, the mail; leases have ended."""
     for path in sorted((office.folder / "records").glob("*.md")):
@@ -114,7 +110,7 @@ def restart(office: Office) -> None:
 
 def nothing_early(office: Office, canaries: dict[str, str]) -> None:
     """No public file, and no mail, holds the canary of a record that the table does not call released."""
-    out = b"".join([*files(office.folder / "public").values(), *files(office.folder / "wire").values()])
+    out = b"".join([*files_below(office.folder / "public").values(), *files_below(office.folder / "wire").values()])
     for record_id, canary in canaries.items():
         standing = records.find(office.store, record_id)
         if standing is None or standing.state not in SHOWN:
@@ -124,7 +120,7 @@ def nothing_early(office: Office, canaries: dict[str, str]) -> None:
 def nothing_torn(folder: Path) -> None:
     """Each file that readers may fetch ends as its kind ends."""
     ends = {".html": b"</html>", ".xml": b">", ".json": b"}", ".css": b"}"}
-    for name, data in files(folder).items():
+    for name, data in files_below(folder).items():
         if not Path(name).name.startswith(".embargo-"):
             assert data.rstrip().endswith(ends.get(Path(name).suffix, b"")), name
 
@@ -159,7 +155,7 @@ def sound(office: Office) -> None:
 def site_is_whole(office: Office) -> None:
     """The site folder is what a fresh rebuild from the table gives, byte for byte, and holds nothing else."""
     projection(office, "fresh").rebuild(now=office.clock())
-    assert files(office.folder / "public") == files(office.folder / "fresh")
+    assert files_below(office.folder / "public") == files_below(office.folder / "fresh")
 
 
 def each_mail_once(office: Office, wire: Wire) -> Counter[str]:

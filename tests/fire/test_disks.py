@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import ahead, eventually, words
-from kit import files, projection, send, site_is_whole, sound
+from conftest import ahead, eventually, files_below, words
+from kit import projection, send, site_is_whole, sound
 from outdoors import child, no_room, released_at, rows, start, state
 
 from scheduler.errors import SiteRefused, StoreRefused
@@ -46,12 +46,12 @@ def test_a_full_disk_of_the_site_leaves_every_file_whole(office):
     office.lift()
     shown = projection(office)
     shown.rebuild(now=office.clock())
-    before = files(office.folder / "public")
+    before = files_below(office.folder / "public")
     office.record("two", embargo="none", title="Second")
     [lifted] = office.lift()
     with no_room(0), pytest.raises(SiteRefused, match="can't be written"):
         shown.refresh([lifted.id], now=office.clock(), new=True)
-    assert files(office.folder / "public") == before
+    assert files_below(office.folder / "public") == before
     shown.follow(now=office.clock())
     site_is_whole(office)
 

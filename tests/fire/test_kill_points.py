@@ -11,11 +11,10 @@ from multiprocessing import forkserver
 
 import pytest
 import victim
-from conftest import NOW, Clock
+from conftest import NOW, Clock, files_below
 from kit import (
     Wire,
     each_mail_once,
-    files,
     later,
     nothing_early,
     nothing_torn,
@@ -199,7 +198,7 @@ def test_kill_nine_while_mail_is_put_into_a_maildir(tmp_path, day):
         office = opened(folder, Clock(clock()))
         office.clock.pass_by(minutes=1)
         send(office, transport("maildir:mail", base=folder))
-        stored = [data for name, data in files(folder / "mail").items() if not name.startswith("tmp/")]
+        stored = [data for name, data in files_below(folder / "mail").items() if not name.startswith("tmp/")]
         assert all(data.endswith(b"--\n") for data in stored), "a mail is torn"
         counts = dict(office.raw("SELECT state, count(*) FROM deliveries WHERE record_id != 'out' GROUP BY state"))
         assert set(counts) <= {"sent", "uncertain"}

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
+from conftest import files_below
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,8 +41,7 @@ def shown_by(office, folder="public", **options):
 
 
 def files(office, folder="public"):
-    root = office.folder / folder
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return files_below(office.folder / folder)
 
 
 def release(office, projection, *record_ids, **fields):

@@ -9,7 +9,7 @@ from datetime import timedelta
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from conftest import Clock, Office, words
+from conftest import Clock, Office, files_below, words
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,8 +31,7 @@ def shown_by(office, folder="public", items=50) -> Projection:
 
 
 def files(office, folder="public") -> dict[str, bytes]:
-    root = office.folder / folder
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return files_below(office.folder / folder)
 
 
 def titles(office, folder="public") -> list[str]:

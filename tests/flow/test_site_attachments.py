@@ -9,17 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import words
+from conftest import PNG, files_below, words
 
 from scheduler.errors import SiteRefused
 from scheduler.outlets.site import Site
 from scheduler.pipeline.release import MAIN, Projection
 
 PDF = b"%PDF-1.7\nCanary of the annex.\n%%EOF\n"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
-    "1f15c4890000000d49444154789c6360000000000200015e7d8f390000000049454e44ae426082"
-)
 KEYS = "attachments: [annex.pdf, {file: chart.png, alt: A falling line}]\n"
 
 
@@ -34,8 +30,7 @@ def attached(office):
 
 
 def files(office):
-    root = office.folder / "public"
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return files_below(office.folder / "public")
 
 
 def of_one(office):

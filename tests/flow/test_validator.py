@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from conftest import PNG
 
 from scheduler.outlets.site import Site
 from scheduler.pipeline import chronicle
@@ -16,10 +17,6 @@ from scheduler.pipeline.release import Projection
 CHECKOUT = os.environ.get("FEEDVALIDATOR")
 # The validator knows no namespace for entries that were deleted; RFC 6721 gives them this one.
 TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
-    "1f15c4890000000d49444154789c6360000000000200015e7d8f390000000049454e44ae426082"
-)
 BODY = """# Head
 
 Words **bold** [link](https://example.org/a?b=1&c=2) ]]> and <b>more</b>.
@@ -45,6 +42,7 @@ language: {language}
 def complaints():
     """A function that gives every message about a feed document, at the strictest level."""
     if CHECKOUT is None:
+        # It can't be installed by the project's own files, and its code is not ours to carry along.
         pytest.skip("No validator: FEEDVALIDATOR names no checkout of w3c/feedvalidator.")
     sys.path.insert(0, str(Path(CHECKOUT) / "src"))
     import feedvalidator

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import socket
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +13,7 @@ import pytest
 from conftest import eventually, free_port
 from playwright.sync_api import sync_playwright
 from samples import ADDRESSES, BY_ID, ROOT, write
+from web_kit import command, listening
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="There is no chromium here, so the pages can't be looked at.")
@@ -41,13 +39,6 @@ ROOMS = pytest.mark.parametrize(
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-def listening(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        socket.create_connection(("127.0.0.1", port)).close()
-        return True
-    return False
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The address of the sample site; below it, in ``ar/``, stands that of a newsroom that writes Arabic."""
@@ -55,8 +46,7 @@ def site(tmp_path_factory):
     url = f"http://127.0.0.1:{port}/"
     write(folder, url=url, language="en")
     write(folder / "ar", url=f"{url}ar/", language="ar")
-    command = [sys.executable, "-m", "scheduler.web", str(folder), "127.0.0.1", str(port)]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT)
+    server = subprocess.Popen(command(folder, port), stdin=subprocess.PIPE, cwd=ROOT)
     eventually(lambda: listening(port), "the web server")
     yield url
     server.stdin.close()

@@ -56,6 +56,7 @@ def corpus():
     lines, labels = CORPUS / "embargo-lines.jsonl", CORPUS / "documents" / "labels.json"
     if NAMED is None and not lines.is_file():
         warnings.warn(ABSENT, stacklevel=1)
+        # Real texts of others, which the repository does not carry; named by hand, a missing corpus is an error.
         pytest.skip(ABSENT)
     items = [json.loads(line) for line in lines.read_text("utf-8").splitlines() if line.strip()]
     documents = json.loads(labels.read_text("utf-8")) if labels.is_file() else []
