@@ -231,9 +231,12 @@ def test_a_command_takes_effect_in_the_running_service(house):
     eventually(lambda: state(house, "second") == "held" and state(house, "first") == "held", "both to be held")
     assert house.run("lift", "first", "--reason", "delivered").returncode == 0
     eventually(lambda: b"The old text." in house.site("rss.xml"), "the release")
+    # A mail that has not gone by then carries the correction, or is called off by the retraction.
+    eventually(lambda: len(mails(house)) == 2, "the release in two mails")
     first.write_text("---\ntitle: After\nembargo: on delivery\ncorrection: A figure was wrong.\n---\nThe new text.\n")
     eventually(lambda: b"The new text." in house.site("releases/first.html"), "the correction")
     assert b"A figure was wrong." in house.site("releases/first.html")
+    eventually(lambda: len(mails(house)) == 4, "the correction in two mails")
     assert house.run("retract", "first", "--reason", "Not ours to say.").returncode == 0
     # Feeds are written after the pages.
     eventually(lambda: b"Not ours to say." in house.site("rss.xml"), "the retraction")
