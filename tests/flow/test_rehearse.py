@@ -426,11 +426,11 @@ def test_a_newsroom_without_a_database_has_none_after_a_rehearsal(house):
 def test_a_rehearsed_record_still_lifts(house):
     """What was rehearsed lifts all the same, at its own instant, once."""
     house.start()
-    at = ahead(6)
-    house.record("one", embargo=words(at))
+    house.record("one", embargo=words(ahead(3600)))
     eventually(lambda: house.state("one"), "the record")
     assert house.run("rehearse", "one").returncode == 0
+    house.record("one", embargo=words(ahead(2)))
     eventually(lambda: b"<item>" in house.site("rss.xml"), "the lift")
     events = [row["event"] for row in house.json("trail") if row["record"] == "one"]
-    assert events == ["accepted", "released"]
+    assert events == ["accepted", "amended", "released"]
     assert house.site("rss.xml").count(b"<item>") == 1
