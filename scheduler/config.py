@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,13 +25,14 @@ from scheduler import embargo, outgoing
 from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused, RenderRefused, RequestFailed
 from scheduler.intake.fields import load, problems, refusal
 from scheduler.outlets import mail
-from scheduler.record import Overdue, PastOnArrival, Purpose
+from scheduler.record import Overdue, PastOnArrival, Purpose, Uncertain
 from scheduler.render.mail import message_id
 
 PASSWORD_VARIABLE = "EMBARGO_MAIL_PASSWORD"  # noqa: S105 - the variable's name, not a password
+FALLBACK_VARIABLE = "EMBARGO_FALLBACK_PASSWORD"
 _LIMIT = 1_000_000
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_INNER = ("file", "text", "password")
+_INNER = ("file", "text", "password", "fallback_password")
 
 
 def _zone(value: str) -> str:
@@ -75,6 +77,18 @@ def _overdue(value: Any) -> Overdue | timedelta:
     raise refusal(
         "`embargo.overdue` can't be used.", "Write release, hold, or {release_within: 2h} (90s, 30m, 2h, 1d)."
     )
+
+
+def _rate(value: Any) -> float | None:
+    """Mails a second."""
+    found = re.fullmatch(r"(\d{1,7})\s*/\s*([smhd])", str(value).strip())
+    if value is None:
+        return None
+    if not found or not int(found[1]):
+        raise refusal(
+            "`mail.rate` can't be used.", "Write so many mails in a second, minute or hour: 20/s, 600/m, 10000/h."
+        )
+    return int(found[1]) / timedelta(**{_UNITS[found[2]]: 1}).total_seconds()
 
 
 def _server(value: str) -> str:
@@ -193,11 +207,25 @@ class WebsubPart(_Part):
 
 
 class ListPart(_Part):
-    """A mail list; records that name no list go to those with `default`."""
+    """A mail list; records that name no list go to those with `default`.
+
+    `recipients` and the CSV `file` are the office's; who joined by himself is in the database. A `public` list stands on the
+    subscription page. `uncertain` says what becomes of mails that may or may not have arrived.
+    """
 
     name: Text
     recipients: list[Text] = Field(default_factory=list, repr=False)
+    file: Path | None = None
     default: bool = False
+    public: bool = False
+    uncertain: Uncertain = Uncertain.HOLD
+
+
+class BouncesPart(_Part):
+    """Where mail systems send what they could not deliver: an address that takes ``+token``, and the Maildir it arrives in."""
+
+    address: Text
+    maildir: Path | None = None
 
 
 class MailPart(_Part):
@@ -206,7 +234,13 @@ class MailPart(_Part):
     sender: Text = Field(alias="from")
     transport: Text
     password_file: Path | None = None
+    fallback: Text | None = None
+    fallback_password_file: Path | None = None
     connections: Annotated[int, Field(ge=1, le=64)] = 8
+    rate: Annotated[float | None, BeforeValidator(_rate)] = None
+    bounces: BouncesPart | None = None
+    postal_address: Text | None = None
+    consent: Text = "I would like to receive press releases by e-mail. I can leave at any time."
     lists: dict[ListId, ListPart] = Field(default_factory=dict)
 
 
@@ -226,6 +260,7 @@ class Config(_Part):
     mail: MailPart | None = None
     templates: Path | None = None
     password: str | None = Field(None, repr=False)
+    fallback_password: str | None = Field(None, repr=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -255,8 +290,14 @@ class Config(_Part):
             kind, _, maildir = self.mail.transport.partition(":")
             if kind == "maildir":
                 found[self.file.parent / maildir.removeprefix("//")] = "the mail"
-            if self.mail.password_file is not None:
-                found[self.file.parent / self.mail.password_file] = "the mail password"
+            for secret in (self.mail.password_file, self.mail.fallback_password_file):
+                if secret is not None:
+                    found[self.file.parent / secret] = "the mail password"
+            for part in self.mail.lists.values():
+                if part.file is not None:
+                    found[part.file] = "a mail list"
+            if self.mail.bounces is not None and self.mail.bounces.maildir is not None:
+                found[self.mail.bounces.maildir] = "the bounces"
         return found
 
 
@@ -301,8 +342,8 @@ def parse(data: bytes, *, path: Path) -> Config:
                 for line, problem, remedy in problems(error, marked=marked, model=Config)
             ]
         ) from None
-    password, found = _judged(config, file.parent)
-    config = _resolved(config, file.parent, password)
+    passwords, found = _judged(config, file.parent)
+    config = _resolved(config, file.parent, passwords)
     found += [(("site", "folder"), sentence) for sentence in _mixed(config)]
     if found:
         raise ConfigRefused([f"{path}:{marked.line_of(key)}: {sentence}" for key, sentence in found])
@@ -321,27 +362,48 @@ def _is_mailbox(text: str) -> bool:
     return True
 
 
-def _judged(config: Config, base: Path) -> tuple[str | None, _Found]:
-    """The mail password, and what only a look outside the file can find wrong, each with its key."""
+def _judged(config: Config, base: Path) -> tuple[dict[str, str | None], _Found]:
+    """The mail passwords, and what only a look outside the file can find wrong, each with its key."""
     found: _Found = []
-    password = None
+    passwords: dict[str, str | None] = {}
     if config.templates is not None and not (base / config.templates).is_dir():
         found.append((("templates",), "`templates` is no folder. Create it, or delete the line."))
     if config.mail is not None:
-        for name, part in config.mail.lists.items():
-            for number, recipient in enumerate(part.recipients):
-                if not _is_mailbox(recipient):
-                    place = ("mail", "lists", name, "recipients", number)
-                    found.append((place, f"a recipient of the list `{name}` is no address. Write name@example.org."))
-        if not _is_mailbox(config.mail.sender):
-            found.append((("mail", "from"), "`from` is no address. Write Press Office <press@example.org>."))
-        try:
-            password = _password(config.mail, base)
-            mail.transport(config.mail.transport, base=base, password=password)
-        except ConfigRefused as error:
-            key = "password_file" if error.problems[0].startswith("The password file") else "transport"
-            found += [(("mail", key), problem) for problem in error.problems]
-    return password, found
+        part = config.mail
+        found += _unaddressed(part)
+        for kind, url, file, variable in (
+            ("transport", part.transport, part.password_file, PASSWORD_VARIABLE),
+            ("fallback", part.fallback, part.fallback_password_file, FALLBACK_VARIABLE),
+        ):
+            if url is None:
+                if file is not None:
+                    found.append(
+                        (("mail", "fallback_password_file"), "There is no `fallback` that it is the password of.")
+                    )
+                continue
+            prefix = "" if kind == "transport" else "fallback_"
+            try:
+                passwords[f"{prefix}password"] = password = _password(file, variable, base)
+                mail.transport(url, base=base, password=password)
+            except ConfigRefused as error:
+                key = f"{prefix}password_file" if error.problems[0].startswith("The password file") else kind
+                found += [(("mail", key), problem) for problem in error.problems]
+    return passwords, found
+
+
+def _unaddressed(part: MailPart) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The addresses of the settings that no mail can have."""
+    for name, each in part.lists.items():
+        for number, recipient in enumerate(each.recipients):
+            if not _is_mailbox(recipient):
+                place = ("mail", "lists", name, "recipients", number)
+                yield place, f"a recipient of the list `{name}` is no address. Write name@example.org."
+    if not _is_mailbox(part.sender):
+        yield ("mail", "from"), "`from` is no address. Write Press Office <press@example.org>."
+    if part.bounces is not None and (
+        not _is_mailbox(part.bounces.address) or re.search(r"[<>+]", part.bounces.address)
+    ):
+        yield ("mail", "bounces", "address"), "`address` is no bare address without a `+`. Write bounces@example.org."
 
 
 def _mixed(config: Config) -> list[str]:
@@ -359,28 +421,38 @@ def _mixed(config: Config) -> list[str]:
     return found
 
 
-def _resolved(config: Config, base: Path, password: str | None) -> Config:
-    """Paths made absolute, and the secret in its place."""
+def _resolved(config: Config, base: Path, passwords: dict[str, str | None]) -> Config:
+    """Paths made absolute, and the secrets in their places."""
     return config.model_copy(
         update={
             "records": [part.model_copy(update={"folder": base / part.folder}) for part in config.records],
             "database": _database(config.database, base),
             "site": config.site.model_copy(update={"folder": base / config.site.folder}),
             "templates": None if config.templates is None else base / config.templates,
-            "password": password,
+            "mail": None if config.mail is None else _at_home(config.mail, base),
+            **passwords,
         }
     )
 
 
-def _password(part: MailPart, base: Path) -> str | None:
-    if part.password_file is None:
-        return os.environ.get(PASSWORD_VARIABLE)
+def _at_home(part: MailPart, base: Path) -> MailPart:
+    lists = {
+        name: each.model_copy(update={"file": None if each.file is None else base / each.file})
+        for name, each in part.lists.items()
+    }
+    bounces = part.bounces
+    if bounces is not None and bounces.maildir is not None:
+        bounces = bounces.model_copy(update={"maildir": base / bounces.maildir})
+    return part.model_copy(update={"lists": lists, "bounces": bounces})
+
+
+def _password(file: Path | None, variable: str, base: Path) -> str | None:
+    if file is None:
+        return os.environ.get(variable)
     try:
-        return (base / part.password_file).read_text("utf-8").rstrip("\r\n")
+        return (base / file).read_text("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
-        raise ConfigRefused(
-            [f"The password file {part.password_file} can't be read. Let the service's user read it."]
-        ) from None
+        raise ConfigRefused([f"The password file {file} can't be read. Let the service's user read it."]) from None
 
 
 def _database(url: str, base: Path) -> str:

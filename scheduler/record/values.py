@@ -30,6 +30,23 @@ class DeliveryState(StrEnum):
     SENT = "sent"  # the next server has taken it
     FAILED = "failed"  # refused for good, or given up
     UNCERTAIN = "uncertain"  # the reply was lost; it may or may not have gone out
+    SUPPRESSED = "suppressed"  # not sent: its reader has left the list, or no mail reaches him
+
+
+class Membership(StrEnum):
+    """Where one address on one list stands."""
+
+    ACTIVE = "active"
+    LEFT = "left"  # he has unsubscribed, or was taken off at his word
+    BOUNCED = "bounced"  # mail does not reach him
+    COMPLAINED = "complained"  # he told his provider that it is spam
+
+
+class Uncertain(StrEnum):
+    """What to do with a list's mails of which no one knows whether they arrived."""
+
+    HOLD = "hold"  # a person decides
+    RESEND = "resend"  # the same bytes again
 
 
 class Purpose(StrEnum):
@@ -234,16 +251,20 @@ def address_of(recipient: str) -> str:
 class Delivery:
     """One mail owed to one address for one revision, as a worker holds it.
 
-    ``earlier`` are the Message-IDs this person already had for the record, oldest first.
+    ``epoch`` counts how often it was taken: what an earlier holder still says about it counts no more. ``token`` stands for the
+    reader's place on the list in links and return paths; ``None`` where no subscriber is known. ``earlier`` are the Message-IDs
+    this person already had for the record, oldest first.
     """
 
     id: int
+    epoch: int
     record_id: str
     revision: int
     purpose: Purpose
     list: str
     recipient: str = field(repr=False)
     attempts: int
+    token: str | None = field(default=None, repr=False)
     earlier: tuple[str, ...] = ()
 
 

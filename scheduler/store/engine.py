@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, event, inspect, select, update
+from sqlalchemy import Connection, create_engine, event, inspect, literal, literal_column, select, text, update
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -54,8 +54,29 @@ def _attachments(db: Connection) -> None:
     schema.records_by_change.create(db)
 
 
+def _subscribers(db: Connection) -> None:
+    # SQLite can't change what a column may hold, so the ledger is written anew.
+    changed = (schema.mailings, schema.deliveries)
+    for table in changed:
+        db.exec_driver_sql(f"CREATE TABLE old_{table.name} AS SELECT * FROM {table.name}")  # noqa: S608 - our own names
+    for table in reversed(changed):
+        table.drop(db)
+    schema.metadata.create_all(db, tables=(*changed, schema.subscribers, schema.asks, schema.forgotten, schema.reports))
+    for table in changed:
+        known = [column["name"] for column in inspect(db).get_columns(f"old_{table.name}")]
+        values = [*map(literal_column, known), *_NEW[table.name].values()]
+        old = select(*values).select_from(text(f"old_{table.name}"))
+        db.execute(table.insert().from_select([*known, *_NEW[table.name]], old))
+        db.exec_driver_sql(f"DROP TABLE old_{table.name}")
+
+
+_NEW = {
+    "mailings": {"frozen_to": literal(0), "segments": literal(0)},
+    "deliveries": {"segment": literal(0), "priority": literal(1), "epoch": literal(0), "repeats": literal(0)},
+}
+
 # Step n brings schema n to n+1. A step that has been released is never edited.
-_MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_attachments,)
+_MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_attachments, _subscribers)
 _NEWEST = len(_MIGRATIONS) + 1
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from scheduler.record import DeliveryState, Purpose, State
+from scheduler.record import DeliveryState, Membership, Purpose, State
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -202,6 +202,8 @@ mailings = Table(
     Column("list", Text, nullable=False),
     Column("owed_at", Instant, nullable=False),
     Column("frozen_at", Instant),
+    Column("frozen_to", _RowId, nullable=False, server_default="0"),  # so far the audience has been written down
+    Column("segments", Integer, nullable=False, server_default="0"),  # in so many steps
     ForeignKeyConstraint(["record_id", "revision"], ["revisions.record_id", "revisions.number"]),
     CheckConstraint(_known("purpose", Purpose), name="mailing_purpose_is_known"),
     UniqueConstraint("record_id", "revision", "purpose", "list", name="a_list_is_owed_once"),
@@ -217,15 +219,22 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("id", _RowId, primary_key=True),
-    Column("mailing_id", _RowId, ForeignKey("mailings.id"), nullable=False, index=True),
+    Column("mailing_id", _RowId, ForeignKey("mailings.id"), nullable=False),
+    Column("segment", Integer, nullable=False),
+    Column("subscriber_id", _RowId),  # null: written before there were subscribers
     Column("record_id", Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("recipient", Text, nullable=False),
     Column("address", Text, nullable=False),  # the recipient's, bare and in lower case: what tells people apart
     Column("state", Text, nullable=False),
+    Column("priority", Integer, nullable=False),  # 0: corrections and retractions; 1: short lists; 2: long ones
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("epoch", Integer, nullable=False, default=0),  # how often it was taken: fences who holds it
+    Column(
+        "repeats", Integer, nullable=False, default=0
+    ),  # how often it was sent again unasked, since it may not have arrived
     Column("worker", Text),
     Column("lease_until", Instant),
     Column("message_id", Text),
@@ -235,8 +244,10 @@ deliveries = Table(
     CheckConstraint("(state IN ('claimed', 'sending')) = (worker IS NOT NULL)", name="work_in_hand_has_a_worker"),
     UniqueConstraint("record_id", "address", "revision", "purpose", name="a_mail_goes_to_a_person_once"),
 )
+Index("deliveries_by_segment", deliveries.c.mailing_id, deliveries.c.segment)
 Index(
     "deliveries_due",
+    deliveries.c.priority,
     deliveries.c.due_at,
     sqlite_where=deliveries.c.state == DeliveryState.PENDING,
     postgresql_where=deliveries.c.state == DeliveryState.PENDING,
@@ -246,6 +257,75 @@ Index(
     deliveries.c.lease_until,
     sqlite_where=deliveries.c.worker.is_not(None),
     postgresql_where=deliveries.c.worker.is_not(None),
+)
+
+# One row an address on a list. What the office lists (settings and files) is marked `listed` at each reading.
+subscribers = Table(
+    "subscribers",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("list", Text, nullable=False),
+    Column("address", Text, nullable=False),  # bare and in lower case
+    Column("recipient", Text, nullable=False),  # bare or as Name <address>
+    Column("token", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),
+    Column("origin", Text, nullable=False),  # office: settings or file; form; command
+    Column("listed", Integer, nullable=False),  # 0: kept to remember how it stands, no part of an audience
+    Column("reading", Integer, nullable=False, default=0),  # the reading of the office's lists that last named it
+    Column("since_at", Instant, nullable=False),  # since when it is in its state
+    Column("reason", Text),  # why it is in its state
+    Column("consent", Text),  # JSON: when it was asked for, confirmed, from where, and the wording agreed to
+    CheckConstraint(_known("state", Membership), name="membership_is_known"),
+    UniqueConstraint("list", "address", name="a_person_is_on_a_list_once"),
+)
+Index("subscribers_by_list", subscribers.c.list, subscribers.c.id)
+Index("subscribers_by_address", subscribers.c.address)
+
+# Who asked, through the form, to be put on lists: told by mail, and put there when that mail's link is followed.
+asks = Table(
+    "asks",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("token", Text, nullable=False, unique=True),
+    Column("address", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("lists", Text, nullable=False),  # JSON
+    Column("wording", Text, nullable=False),
+    Column("asked_from", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("announced_at", Instant),  # its mail may have gone from here on
+    Column("sent_at", Instant),
+    Column("problem", Text),
+    Column("confirmed_at", Instant),
+)
+Index("asks_by_address", asks.c.address, asks.c.asked_at)
+Index(
+    "asks_to_send",
+    asks.c.id,
+    sqlite_where=asks.c.announced_at.is_(None),
+    postgresql_where=asks.c.announced_at.is_(None),
+)
+
+# Addresses that were erased, as keyed hashes: no list may bring them back.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("forgotten_at", Instant, nullable=False),
+)
+
+# What mail systems and providers reported about mails of ours.
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("digest", Text, nullable=False, unique=True),  # of the message that brought it: a report counts once
+    Column("at", Instant, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subscriber_id", _RowId, index=True),
+    Column("delivery_id", _RowId),
+    Column("status", Text),  # RFC 3463
+    Column("detail", Text),
 )
 
 trail = Table(

@@ -24,7 +24,7 @@ from scheduler.store import ledger, records, trail
 from scheduler.store.ledger import Outcome
 
 D = DeliveryState
-PENDING, CLAIMED, SENDING, SENT, FAILED, UNCERTAIN = D
+PENDING, CLAIMED, SENDING, SENT, FAILED, UNCERTAIN, SUPPRESSED = D
 DESK, ZOE, WIRE = "desk@example.org", "Zoë <zoe@example.net>", "wire@example.com"
 
 

@@ -36,7 +36,7 @@ def test_a_new_database_has_the_newest_schema(tmp_path):
     before = plain(path, "SELECT key, value FROM meta ORDER BY key")
     open_store(url(path)).close()
     assert plain(path, "SELECT key, value FROM meta ORDER BY key") == before
-    assert before[0] == ("schema", "2")
+    assert before[0] == ("schema", "3")
     assert plain(path, "PRAGMA journal_mode") == [("wal",)]
 
 
@@ -84,8 +84,8 @@ def test_a_newer_database_is_refused(tmp_path):
     """A database written by a newer version is refused, and the sentence says what to do."""
     path = tmp_path / "embargo.db"
     open_store(url(path)).close()
-    plain(path, "UPDATE meta SET value = '3' WHERE key = 'schema'")
-    with pytest.raises(StoreRefused, match=r"schema 3, this program knows 2.*newer Embargo"):
+    plain(path, "UPDATE meta SET value = '4' WHERE key = 'schema'")
+    with pytest.raises(StoreRefused, match=r"schema 4, this program knows 3.*newer Embargo"):
         open_store(url(path))
 
 
@@ -106,7 +106,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path):
     for _ in range(2):
         store = open_store(url(path))
         assert laid_out(path) == laid_out(new)
-        assert plain(path, "SELECT value FROM meta WHERE key = 'schema'") == [("2",)]
+        assert plain(path, "SELECT value FROM meta WHERE key = 'schema'") == [("3",)]
         assert {standing.id: standing.state for standing in records.listed(store)} == {
             "held": "held",
             "out": "released",

@@ -93,6 +93,8 @@ def freeze(store: Store, mailing: Mailing, recipients: Iterable[str], *, now: da
             rows = [
                 {
                     "mailing_id": mailing.id,
+                    "segment": start // _CHUNK,
+                    "priority": 1,
                     "record_id": mailing.record_id,
                     "revision": revision,
                     "purpose": mailing.purpose,

@@ -73,6 +73,7 @@ def claim(store: Store, *, worker: str, now: datetime, lease_for: timedelta, lim
                     worker=worker,
                     lease_until=now + lease_for,
                     attempts=deliveries.c.attempts + 1,
+                    epoch=deliveries.c.epoch + 1,
                 )
                 .returning(
                     deliveries.c.id,
@@ -81,6 +82,7 @@ def claim(store: Store, *, worker: str, now: datetime, lease_for: timedelta, lim
                     deliveries.c.purpose,
                     deliveries.c.recipient,
                     deliveries.c.attempts,
+                    deliveries.c.epoch,
                     deliveries.c.mailing_id,
                 )
             )
@@ -94,6 +96,7 @@ def claim(store: Store, *, worker: str, now: datetime, lease_for: timedelta, lim
     return [
         Delivery(
             id=row["id"],
+            epoch=row["epoch"],
             record_id=row["record_id"],
             revision=row["revision"],
             purpose=Purpose(row["purpose"]),
