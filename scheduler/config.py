@@ -22,11 +22,11 @@ from pydantic import (
 )
 
 from scheduler import embargo, outgoing
-from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused, RenderRefused, RequestFailed
+from scheduler.errors import ConfigRefused, EmbargoRefused, FileRefused, RequestFailed
 from scheduler.intake.fields import load, problems, refusal
 from scheduler.outlets import mail
-from scheduler.record import Overdue, PastOnArrival, Purpose, Uncertain
-from scheduler.render.mail import message_id
+from scheduler.record import Overdue, PastOnArrival, Uncertain
+from scheduler.record.mailbox import mailbox
 
 PASSWORD_VARIABLE = "EMBARGO_MAIL_PASSWORD"  # noqa: S105 - the variable's name, not a password
 FALLBACK_VARIABLE = "EMBARGO_FALLBACK_PASSWORD"
@@ -354,10 +354,10 @@ _Found = list[tuple[tuple[str | int, ...], str]]
 
 
 def _is_mailbox(text: str) -> bool:
-    """Whether a mail can be addressed so: what the mail itself asks, asked of one to nobody."""
+    """Whether a mail can be addressed so."""
     try:
-        message_id(uuid="", revision=0, purpose=Purpose.RELEASE, recipient=text, domain="localhost")
-    except RenderRefused:
+        mailbox(text)
+    except ValueError:
         return False
     return True
 

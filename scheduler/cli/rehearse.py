@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -65,10 +66,7 @@ def rehearse(
                 folder=folder,
                 renderer=parts.renderer,
                 items=settings.site.items,
-                environment=parts.environment,
-                newsroom=parts.newsroom,
-                sender=None if settings.mail is None else settings.mail.sender,
-                lists=parts.lists,
+                postroom=None if settings.mail is None else partial(parts.postroom, store, "rehearsal"),
                 default_lists=settings.default_lists,
                 now=now,
             )

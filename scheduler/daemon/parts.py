@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 
 from jinja2 import Environment
 
+from scheduler.clock import Clock
 from scheduler.config import Config
 from scheduler.outlets.mail import Transport, transport
 from scheduler.outlets.site import Site
 from scheduler.pipeline.accept import Policy, Rehearsal
-from scheduler.pipeline.deliver import MailList
+from scheduler.pipeline.audience import MailList
+from scheduler.pipeline.deliver import Postroom
 from scheduler.pipeline.release import Projection
 from scheduler.record import Purpose, Release
 from scheduler.render import Newsroom, Renderer
-from scheduler.render.mail import letter
+from scheduler.render.mail import NOBODY, addressed, invitation, letter, message_id
 from scheduler.render.templates import environment
 from scheduler.store import Store
 
@@ -34,7 +37,26 @@ class Parts:
     @cached_property
     def renderer(self) -> Renderer:
         """Tries every template when it is first asked for, which takes a command that shows nothing too long."""
+        if self.config.mail is not None:
+            self._invite()
         return Renderer(newsroom=self.newsroom, overrides=self.config.templates, hubs=self.config.websub.hubs)
+
+    def _invite(self) -> None:
+        """Tries the templates of the mail that asks to confirm, of which no record's rehearsal would tell."""
+        mail = self.config.mail
+        assert mail is not None
+        invitation(
+            self.environment,
+            newsroom_name=self.newsroom.name,
+            newsroom_url=self.newsroom.url,
+            sender=mail.sender,
+            recipient=mail.sender,
+            lists=[known.name for known in self.lists.values()],
+            token=NOBODY,
+            message_id="<nobody@localhost>",
+            at=datetime.fromtimestamp(0, UTC),
+            postal_address=mail.postal_address,
+        )
 
     def policy(self, folder: Path | None = None) -> Policy:
         """The policy for records from `folder`, one of the configured ones; for any other, the newsroom's."""
@@ -63,8 +85,9 @@ class Parts:
             self.letter(release, purpose=Purpose.RELEASE, list_id=list_id, list_name=known.name)
 
     def letter(self, release: Release, *, purpose: Purpose, list_id: str, list_name: str) -> bytes:
-        """A mail about a release, without the fields that differ from reader to reader."""
+        """A mail about a release as it goes out, to ourselves, whose link to leave leads nowhere."""
         assert self.config.mail is not None
+        sender = self.config.mail.sender
         made = letter(
             self.environment,
             release=release,
@@ -73,9 +96,13 @@ class Parts:
             list_name=list_name,
             newsroom_name=self.newsroom.name,
             newsroom_url=self.newsroom.url,
-            sender=self.config.mail.sender,
+            sender=sender,
+            bounces=self.config.mail.bounces.address if self.config.mail.bounces else None,
+            postal_address=self.config.mail.postal_address,
         )
-        return made.head + b"\r\n" + made.body
+        domain = sender.rstrip("> ").rpartition("@")[2]
+        name = message_id(uuid=release.uuid, revision=release.revision, purpose=purpose, token=NOBODY, domain=domain)
+        return addressed(made, recipient=sender, message_id=name, token=NOBODY)
 
     def projection(self, store: Store, *, announce: Callable[[Sequence[str]], None] = lambda _: None) -> Projection:
         """The site these settings want; its folder is made. `announce` is told which of the main feeds have changed."""
@@ -92,10 +119,27 @@ class Parts:
         """The way out for mail."""
         mail = self.config.mail
         assert mail is not None
-        return transport(
-            mail.transport,
-            base=self.config.file.parent,
-            password=self.config.password,
+        open_ = partial(transport, base=self.config.file.parent, connections=mail.connections)
+        other = None
+        if mail.fallback is not None:
+            other = open_(mail.fallback, password=self.config.fallback_password, rate=mail.rate)
+        return open_(mail.transport, password=self.config.password, rate=mail.rate, fallback=other)
+
+    def postroom(self, store: Store, worker: str, read_clock: Clock, way_out: Transport) -> Postroom:
+        """The hold on the ledger of the worker of that name; mail leaves by `way_out`."""
+        mail = self.config.mail
+        assert mail is not None
+        return Postroom(
+            store=store,
+            transport=way_out,
+            environment=self.environment,
+            newsroom=self.newsroom,
+            sender=mail.sender,
+            lists=self.lists,
+            worker=worker,
+            clock=read_clock,
+            bounces=mail.bounces.address if mail.bounces else None,
+            postal_address=mail.postal_address,
             connections=mail.connections,
         )
 
@@ -107,13 +151,15 @@ def build(config: Config, *, tried: bool = True) -> Parts:
         url=config.newsroom.url,
         zone=config.newsroom.timezone,
         language=config.newsroom.language,
+        subscribe=config.http is not None and any(part.public for part in config.lists.values()),
     )
     parts = Parts(
         config=config,
         newsroom=newsroom,
         environment=environment(config.templates),
         lists={
-            name: MailList(name=part.name, recipients=tuple(part.recipients)) for name, part in config.lists.items()
+            name: MailList(name=part.name, recipients=tuple(part.recipients), file=part.file, uncertain=part.uncertain)
+            for name, part in config.lists.items()
         },
     )
     if tried:

@@ -8,6 +8,11 @@ import secrets
 import signal
 import socket
 import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 from scheduler import clock
 from scheduler.config import Config
@@ -15,11 +20,11 @@ from scheduler.daemon.log import alarm, failure, say, warn_of
 from scheduler.daemon.parts import build
 from scheduler.errors import ConfigRefused
 from scheduler.permissions import loose
-from scheduler.pipeline.deliver import Postroom
+from scheduler.pipeline import reports
+from scheduler.pipeline.deliver import LOOK_EVERY, Postroom
 from scheduler.pipeline.fence import heed_site
-from scheduler.store import fence, open_store
+from scheduler.store import Store, fence, open_store, subscribers
 
-_PAUSE = 0.2
 _AFTER_TROUBLE = 5.0
 
 
@@ -63,46 +68,95 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
     heed_site(store, folder=settings.site.folder)
     if once:
         fence.require(store)
-    fenced = False
-    postroom = Postroom(
-        store=store,
-        transport=parts.transport(),
-        environment=parts.environment,
-        newsroom=parts.newsroom,
-        sender=settings.mail.sender,
-        lists=parts.lists,
-        worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
-        clock=clock.system,
-    )
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    postroom = parts.postroom(store, name, clock.system, parts.transport())
     stop = asyncio.Event()
     _heed(stop, leash=leash)
     if not leash:  # the service has said it in the same log
         warn_of(loose(settings.private))
     say("worker_ready", pid=os.getpid())
-    while not stop.is_set():
-        pause = _PAUSE
-        try:
-            was, fenced = fenced, bool(fence.examine(store).why)
-            if fenced and not was:
-                alarm("mail_fenced")
-            taken = 0 if fenced else await postroom.step()
-            if taken:
-                say("mail_round", mails=taken)
-                pause = 0.0
-            elif once:
-                break
-        except Exception:  # noqa: BLE001 - a locked database or a full disk passes; the leases say what was in hand
-            failure("mail_failed")
-            pause = _AFTER_TROUBLE
-        try:
-            await asyncio.wait_for(stop.wait(), pause)
-        except TimeoutError:
-            continue
+    if once:
+        say("mail_sent", mails=await postroom.drain())
+    else:
+        watch = _Watch(store)
+        duties = [
+            _over_and_over(stop, partial(postroom.send, stop, may=watch.may)),
+            _over_and_over(stop, partial(asyncio.to_thread, _audiences, postroom, watch), every=LOOK_EVERY),
+            _over_and_over(stop, partial(_invitations, postroom, watch), every=1.0),
+            _over_and_over(stop, partial(asyncio.to_thread, _tidy, store), every=3600.0),
+        ]
+        if (bounces := settings.mail.bounces) is not None and bounces.maildir is not None:
+            duties.append(
+                _over_and_over(stop, partial(asyncio.to_thread, _reports, store, bounces.maildir, set()), every=5.0)
+            )
+        await asyncio.gather(*duties)
     if leash:
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
     await postroom.close()
     store.close()
     say("worker_stopped")
+
+
+class _Watch:
+    """Asks, not too often, whether this store may send: a copy of another's may not."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._asked = -LOOK_EVERY
+        self._fenced = False
+
+    def may(self) -> bool:
+        """Whether mail may go out; says it aloud when it may not any more."""
+        if time.monotonic() - self._asked >= LOOK_EVERY:
+            self._asked = time.monotonic()
+            was, self._fenced = self._fenced, bool(fence.examine(self._store).why)
+            if self._fenced and not was:
+                alarm("mail_fenced")
+        return not self._fenced
+
+
+async def _over_and_over(stop: asyncio.Event, duty: Callable[[], Awaitable[object]], *, every: float = 0.0) -> None:
+    """Does it until the stop, with a pause between. Trouble is said, and it is tried again: a locked database or a full disk
+    passes, and the leases say what was in hand.
+    """
+    while not stop.is_set():
+        pause = every
+        try:
+            await duty()
+        except Exception:  # noqa: BLE001 - as said
+            failure("mail_failed")
+            pause = _AFTER_TROUBLE
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause)
+
+
+def _audiences(postroom: Postroom, watch: _Watch) -> None:
+    if watch.may():
+        postroom.audiences.read(_said)
+        if added := postroom.audiences.freeze():
+            say("audience_frozen", mails=added)
+
+
+def _said(name: str, what: object) -> None:
+    if isinstance(what, Exception):
+        alarm("list_refused", list=name, problem=str(what))
+    else:
+        assert isinstance(what, subscribers.Reading)
+        say("list_read", list=name, added=what.added, gone=what.gone, total=what.total)
+
+
+async def _invitations(postroom: Postroom, watch: _Watch) -> None:
+    if watch.may() and (sent := await postroom.invite()):
+        say("invitations_sent", mails=sent)
+
+
+def _tidy(store: Store) -> None:
+    subscribers.purge_asks(store, now=clock.system())
+
+
+def _reports(store: Store, maildir: Path, seen: set[str]) -> None:
+    if taken := reports.collect(store, maildir, now=clock.system(), seen=seen):
+        say("reports_taken", mails=taken)
 
 
 def _heed(stop: asyncio.Event, *, leash: bool) -> None:

@@ -1,45 +1,51 @@
-"""Sends what is owed: freezes audiences, claims, announces, sends, settles."""
+"""Sends what is owed: claims, announces, sends, settles."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import sha256
 
 from jinja2 import Environment
 
 from scheduler.clock import Clock
 from scheduler.errors import DeliveryFailed, EmbargoError, RenderRefused
 from scheduler.outlets.mail import Transport
+from scheduler.pipeline import reports
+from scheduler.pipeline.audience import Audiences, MailList
 from scheduler.record import Delivery, DeliveryState, Purpose, Release
 from scheduler.render import Newsroom
-from scheduler.render.mail import Letter, addressed, letter, message_id
-from scheduler.store import Store, ledger, records
+from scheduler.render.mail import Letter, addressed, invitation, letter, message_id
+from scheduler.store import Store, ledger, records, subscribers
 from scheduler.store.ledger import Outcome
 
 WINDOW = 100
-"""So many mails are announced at once; as many are `uncertain` at most when a worker is killed."""
+"""So many mails at most are announced and not settled; as many are `uncertain` when a worker is killed."""
 
 LEASE_FOR = timedelta(seconds=30)
-RENEW_EVERY = timedelta(seconds=10)
-SETTLE_EVERY = timedelta(seconds=0.5)
+RENEW_EVERY = 10.0
+LOOK_EVERY = 0.2
+"""Seconds after which a worker without work looks for some."""
+
+_AHEAD = 0.5
+"""Seconds of work that is taken ahead: a correction waits for no more than that."""
+_GATHER = 0.05
+"""Seconds for which answers are gathered before they are settled together."""
 
 _GAPS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4))
+_ASK_FOR = timedelta(days=1)
 GIVE_UP_AFTER = timedelta(days=4)
 """RFC 5321 section 4.5.4.1 asks for four to five days."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MailList:
-    """A mail list: its name for people, and its recipients, bare or as ``Name <address>``."""
-
-    name: str
-    recipients: tuple[str, ...] = field(repr=False)
-
-
 class Postroom:
-    """One worker's hold on the ledger. `worker` is a name no other process has or had."""
+    """One worker's hold on the ledger. `worker` is a name no other process has or had.
+
+    `bounces` is the address, taking ``+token``, that mail systems report to; without it they report to the `sender`.
+    `connections` mails are on their way at once.
+    """
 
     def __init__(
         self,
@@ -52,53 +58,158 @@ class Postroom:
         lists: Mapping[str, MailList],
         worker: str,
         clock: Clock,
+        bounces: str | None = None,
+        postal_address: str | None = None,
+        connections: int = 8,
     ) -> None:
+        self.audiences = Audiences(store=store, lists=lists, clock=clock)
         self._store = store
         self._transport = transport
         self._environment = environment
         self._newsroom = newsroom
         self._sender = sender
+        self._bounces = bounces
+        self._postal_address = postal_address
         self._lists = lists
         self._worker = worker
         self._clock = clock
+        self._connections = connections
         self._release: tuple[tuple[str, int, Purpose], Release | None] | None = None
         self._letters: dict[tuple[str, int, Purpose, str], Letter] = {}
+        self._ready: list[tuple[Delivery, str, bytes]] = []
+        self._outcomes: list[Outcome] = []
+        self._refused: list[tuple[Delivery, DeliveryFailed]] = []
+        self._running = 0
+        self._enough = 1
+        self._answered = asyncio.Event()
 
-    def freeze(self) -> int:
-        """Writes down the audience of every mailing that has none yet. Gives how many mails are owed by that."""
-        added = 0
-        for mailing in ledger.to_freeze(self._store):
-            if mailing.purpose is Purpose.RELEASE:
-                known = self._lists.get(mailing.list)
-                recipients = known.recipients if known else ()
-            else:
-                recipients = tuple(ledger.earlier_audience(self._store, mailing))
-            added += ledger.freeze(self._store, mailing, recipients, now=self._clock())
-        return added
+    async def drain(self) -> int:
+        """Reads the lists, freezes what is owed, and sends until nothing is due. Gives how many mails it took."""
+        await asyncio.to_thread(self._prepare)
+        return await self.send(asyncio.Event(), may=lambda: True, linger=False)
 
-    async def step(self) -> int:
-        """One round: takes up to `WINDOW` due mails and brings each to an end or back. Gives how many it took."""
-        ledger.recover(self._store, now=self._clock())
-        self.freeze()
-        claimed = ledger.claim(self._store, worker=self._worker, now=self._clock(), lease_for=LEASE_FOR, limit=WINDOW)
-        if not claimed:
-            return 0
-        ready: dict[int, tuple[Delivery, bytes]] = {}
-        unready: list[Outcome] = []
-        announced: list[tuple[int, str]] = []
-        for delivery in claimed:
-            try:
-                name, message = self._message(delivery)
-            except EmbargoError as error:
-                unready.append(Outcome(id=delivery.id, state=DeliveryState.FAILED, problem=str(error)))
-                continue
-            ready[delivery.id] = (delivery, message)
-            announced.append((delivery.id, name))
-        if unready:
-            ledger.settle(self._store, unready, worker=self._worker, now=self._clock())
-        mine = ledger.announce(self._store, announced, worker=self._worker, now=self._clock(), lease_for=LEASE_FOR)
-        await self._send([ready[delivery_id] for delivery_id, _ in announced if delivery_id in mine])
-        return len(claimed)
+    def _prepare(self) -> None:
+        self.audiences.read()
+        self.audiences.freeze()
+
+    async def send(self, stop: asyncio.Event, *, may: Callable[[], bool], linger: bool = True) -> int:
+        """Sends what is due until `stop`, then finishes what it has announced and gives the rest back; while `may` says no, it
+        takes nothing. Unless it is to `linger`, it ends when nothing is due any more. Gives how many mails it took.
+        """
+        loop = asyncio.get_running_loop()
+        self._answered = asyncio.Event()
+        taken, window, rate = 0, self._connections, 0.0
+        renewed = turned = loop.time()
+        await asyncio.to_thread(self._look_after)
+        while True:
+            stopping = stop.is_set() or not may()
+            if stopping and self._ready:
+                self._ready.clear()
+                await asyncio.to_thread(ledger.give_back, self._store, worker=self._worker)
+            wanted = self._ready[: max(0, window - self._running)]
+            room = 0 if stopping else max(0, window - len(self._ready) + len(wanted))
+            ended = len(self._outcomes)
+            claimed = await self._turn(wanted, room)
+            taken += claimed
+            now = loop.time()
+            if ended:
+                rate = 0.7 * rate + 0.3 * ended / max(now - turned, 1e-3)
+                window = int(min(WINDOW, max(self._connections, rate * _AHEAD)))
+            turned = now
+            if now - renewed >= RENEW_EVERY:
+                renewed = now
+                await asyncio.to_thread(self._look_after)
+            if self._running:
+                await self._gather()
+            elif not self._ready and not self._outcomes:
+                if stop.is_set() or (not linger and not claimed):
+                    return taken
+                await asyncio.to_thread(self._look_after)
+                await _either(stop, LOOK_EVERY)
+
+    def _look_after(self) -> None:
+        """Keeps this worker's leases, and takes up what others have left."""
+        now = self._clock()
+        ledger.renew(self._store, worker=self._worker, now=now, lease_for=LEASE_FOR)
+        ledger.recover(self._store, now=now)
+        if lists := self.audiences.to_repeat:
+            ledger.repeat(self._store, lists=lists, now=now, after=_GAPS[0])
+
+    async def _turn(self, wanted: list[tuple[Delivery, str, bytes]], room: int) -> int:
+        """Writes down what has ended, announces and sends `wanted`, and takes up to `room` more. Gives how many it took."""
+        outcomes, self._outcomes = self._outcomes, []
+        try:
+            if not (outcomes or wanted) and (
+                not room or not await asyncio.to_thread(ledger.is_due, self._store, now=self._clock())
+            ):
+                return 0
+            turn = await asyncio.to_thread(
+                ledger.turn,
+                self._store,
+                worker=self._worker,
+                now=self._clock(),
+                lease_for=LEASE_FOR,
+                outcomes=outcomes,
+                wanted=[(delivery, name) for delivery, name, _ in wanted],
+                limit=room,
+            )
+        except BaseException:
+            # What came of them is not lost by a database that is locked or a disk that is full.
+            self._outcomes = outcomes + self._outcomes
+            raise
+        del self._ready[: len(wanted)]
+        for delivery, _, message in wanted:
+            if delivery.id in turn.mine:
+                self._running += 1
+                task = asyncio.ensure_future(self._deliver(delivery, message))
+                task.add_done_callback(self._done)
+        for delivery in turn.claimed:
+            self._make_ready(delivery)
+        if self._refused:
+            await asyncio.to_thread(self._hear)
+        return len(turn.claimed)
+
+    def _make_ready(self, delivery: Delivery) -> None:
+        try:
+            name, message = self._message(delivery)
+        except EmbargoError as error:
+            failed = DeliveryState.FAILED
+            self._outcomes.append(Outcome(id=delivery.id, epoch=delivery.epoch, state=failed, problem=str(error)))
+        else:
+            self._ready.append((delivery, name, message))
+
+    def _hear(self) -> None:
+        """Lets the rule of bounces judge what servers refused for good: nothing more goes to whom they do not know."""
+        while self._refused:
+            delivery, error = self._refused.pop()
+            reports.refused(
+                self._store,
+                token=delivery.token,
+                delivery_id=delivery.id,
+                epoch=delivery.epoch,
+                status=error.status,
+                problem=str(error),
+                now=self._clock(),
+            )
+
+    async def _gather(self) -> None:
+        """Waits for answers: for the first, and then a moment for half of what is on its way, to write them down together."""
+        self._enough = 1
+        if not self._outcomes:
+            await _either(self._answered, LOOK_EVERY)
+        self._enough = max(1, self._running // 2)
+        if self._outcomes and len(self._outcomes) < self._enough:
+            self._answered.clear()
+            await _either(self._answered, _GATHER)
+        self._answered.clear()
+
+    def _done(self, task: asyncio.Future[Outcome]) -> None:
+        self._running -= 1
+        if task.cancelled():  # nothing is known: its lease will run out
+            return
+        self._outcomes.append(task.result())
+        if len(self._outcomes) >= self._enough:
+            self._answered.set()
 
     def _message(self, delivery: Delivery) -> tuple[str, bytes]:
         release = self._about(delivery)
@@ -116,17 +227,24 @@ class Postroom:
                 newsroom_name=self._newsroom.name,
                 newsroom_url=self._newsroom.url,
                 sender=self._sender,
+                bounces=self._bounces,
+                postal_address=self._postal_address,
             )
         name = message_id(
             uuid=release.uuid,
             revision=delivery.revision,
             purpose=delivery.purpose,
+            token=delivery.token,
+            domain=self._domain,
+        )
+        message = addressed(
+            self._letters[key],
             recipient=delivery.recipient,
-            domain=self._sender.rstrip("> ").rpartition("@")[2],
+            message_id=name,
+            token=delivery.token,
+            earlier=delivery.earlier,
         )
-        return name, addressed(
-            self._letters[key], recipient=delivery.recipient, message_id=name, earlier=delivery.earlier
-        )
+        return name, message
 
     def _about(self, delivery: Delivery) -> Release:
         key = (delivery.record_id, delivery.revision, delivery.purpose)
@@ -142,44 +260,86 @@ class Postroom:
             )
         return release
 
-    async def _send(self, work: list[tuple[Delivery, bytes]]) -> None:
-        """Sends side by side and settles in short transactions as answers come in; the lease is kept alive meanwhile."""
-        loop = asyncio.get_running_loop()
-        renewed = settled = loop.time()
-        waiting = {asyncio.ensure_future(self._deliver(delivery, message)) for delivery, message in work}
-        outcomes: list[Outcome] = []
-        while waiting:
-            done, waiting = await asyncio.wait(
-                waiting, timeout=SETTLE_EVERY.total_seconds(), return_when=asyncio.FIRST_COMPLETED
-            )
-            outcomes += [task.result() for task in done]
-            if outcomes and (not waiting or loop.time() - settled >= SETTLE_EVERY.total_seconds()):
-                ledger.settle(self._store, outcomes, worker=self._worker, now=self._clock())
-                outcomes, settled = [], loop.time()
-            if waiting and loop.time() - renewed >= RENEW_EVERY.total_seconds():
-                ledger.renew(self._store, worker=self._worker, now=self._clock(), lease_for=LEASE_FOR)
-                renewed = loop.time()
-
     async def _deliver(self, delivery: Delivery, message: bytes) -> Outcome:
+        state, problem, due_at = DeliveryState.SENT, None, None
         try:
-            await self._transport.send(message=message, sender=self._sender, recipient=delivery.recipient)
+            sender = return_path(self._bounces, delivery.token) if self._bounces else self._sender
+            await self._transport.send(message=message, sender=sender, recipient=delivery.recipient)
         except DeliveryFailed as error:
-            return self._failed(delivery, error)
-        except Exception as error:  # noqa: BLE001 - a bug met by one mail must not cost the others of its round their outcome
+            state, problem = DeliveryState.UNCERTAIN, str(error)
+            if not error.unknown:
+                gap = None if error.final else _next_try(delivery.attempts)
+                state = DeliveryState.FAILED if gap is None else DeliveryState.PENDING
+                due_at = None if gap is None else self._clock() + gap
+                if error.final:
+                    self._refused.append((delivery, error))
+        except Exception as error:  # noqa: BLE001 - a bug met by one mail must not cost the others their outcome
+            state = DeliveryState.UNCERTAIN
             problem = f"sending it broke off with {type(error).__name__}; it may or may not have gone out"
-            return Outcome(id=delivery.id, state=DeliveryState.UNCERTAIN, problem=problem)
-        return Outcome(id=delivery.id, state=DeliveryState.SENT)
+        return Outcome(id=delivery.id, epoch=delivery.epoch, state=state, problem=problem, due_at=due_at)
 
-    def _failed(self, delivery: Delivery, error: DeliveryFailed) -> Outcome:
-        if error.unknown:
-            return Outcome(id=delivery.id, state=DeliveryState.UNCERTAIN, problem=str(error))
-        gap = _GAPS[min(delivery.attempts, len(_GAPS)) - 1]
-        before = delivery.attempts - 1
-        waited = sum(_GAPS[:before], timedelta()) + _GAPS[-1] * max(0, before - len(_GAPS))
-        if error.final or waited >= GIVE_UP_AFTER:
-            return Outcome(id=delivery.id, state=DeliveryState.FAILED, problem=str(error))
-        return Outcome(id=delivery.id, state=DeliveryState.PENDING, problem=str(error), due_at=self._clock() + gap)
+    async def invite(self) -> int:
+        """Asks those who want to be put on a list to confirm it: a mail each, never a second one. Gives how many went out."""
+        sent = 0
+        now, limit = self._clock(), self._connections
+        for ask in await asyncio.to_thread(subscribers.asks_to_send, self._store, now=now, limit=limit):
+            if await asyncio.to_thread(subscribers.announce_ask, self._store, ask_id=ask.id, now=self._clock()):
+                problem, due_at = await self._ask(ask)
+                sent += problem is None
+                settle = partial(subscribers.settle_ask, ask_id=ask.id, problem=problem, due_at=due_at)
+                await asyncio.to_thread(settle, self._store, now=self._clock())
+        return sent
+
+    async def _ask(self, ask: subscribers.Ask) -> tuple[str | None, datetime | None]:
+        """Sends it. Gives what was wrong, and when to try again if no server has it."""
+        try:
+            message = invitation(
+                self._environment,
+                newsroom_name=self._newsroom.name,
+                newsroom_url=self._newsroom.url,
+                sender=self._sender,
+                recipient=ask.recipient,
+                lists=[self._lists[name].name for name in ask.lists if name in self._lists],
+                token=ask.token,
+                # Mail systems log it: it must not be what confirms.
+                message_id=f"<{sha256(ask.token.encode()).hexdigest()[:32]}@{self._domain}>",
+                at=ask.asked_at,
+                postal_address=self._postal_address,
+            )
+            sender = return_path(self._bounces, ask.token) if self._bounces else self._sender
+            await self._transport.send(message=message, sender=sender, recipient=ask.recipient)
+        except DeliveryFailed as error:
+            again = not (error.final or error.unknown) and self._clock() - ask.asked_at < _ASK_FOR
+            return str(error), self._clock() + _GAPS[1] if again else None
+        except EmbargoError as error:
+            return str(error), None
+        return None, None
+
+    @property
+    def _domain(self) -> str:
+        return self._sender.rstrip("> ").rpartition("@")[2]
 
     async def close(self) -> None:
         """Parts from the server in good order."""
         await self._transport.close()
+
+
+def return_path(address: str, token: str) -> str:
+    """Where mail systems report to: the address with the token behind a ``+`` (RFC 5233 calls it a detail)."""
+    local, _, domain = address.rpartition("@")
+    return f"{local}+{token}@{domain}"
+
+
+def _next_try(attempts: int) -> timedelta | None:
+    """How long to wait after so many tries; ``None``: it is given up."""
+    before = attempts - 1
+    waited = sum(_GAPS[:before], timedelta()) + _GAPS[-1] * max(0, before - len(_GAPS))
+    return None if waited >= GIVE_UP_AFTER else _GAPS[min(attempts, len(_GAPS)) - 1]
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Waits for the event, but no longer than that."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from jinja2 import Environment
-
+from scheduler.clock import Clock
 from scheduler.errors import EmbargoError, MoveRefused
-from scheduler.outlets.mail import transport
+from scheduler.outlets.mail import Transport, transport
 from scheduler.outlets.site import Site
 from scheduler.pipeline import zones
-from scheduler.pipeline.deliver import MailList, Postroom
+from scheduler.pipeline.deliver import Postroom
 from scheduler.pipeline.release import Projection
 from scheduler.record import DeliveryState, Purpose, Standing, State
-from scheduler.render import Newsroom, Renderer
+from scheduler.render import Renderer
 from scheduler.store import Store, ledger, moves, records, still
 
 _ACTOR = "rehearsal"
@@ -72,7 +71,8 @@ class _Watched(Site):
 class Rehearsal:
     """One rehearsal, in `folder` alone: the site goes to ``public``, mail into the Maildir ``mail``.
 
-    `store` is a copy; `sender` is ``None`` where no mail is configured. `now` is where the clock begins.
+    `store` is a copy; `postroom` makes a worker's hold on it, and is ``None`` where no mail is configured. `now` is where
+    the clock begins.
     """
 
     def __init__(
@@ -82,10 +82,7 @@ class Rehearsal:
         folder: Path,
         renderer: Renderer,
         items: int,
-        environment: Environment,
-        newsroom: Newsroom,
-        sender: str | None,
-        lists: Mapping[str, MailList],
+        postroom: Callable[[Clock, Transport], Postroom] | None,
         default_lists: Sequence[str],
         now: datetime,
     ) -> None:
@@ -98,18 +95,7 @@ class Rehearsal:
         self._released: set[str] = set()
         self._refused: list[Obstacle] = []
         self._troubled = {row["id"] for row in ledger.troubled(store)}
-        self._postroom = None
-        if sender is not None:
-            self._postroom = Postroom(
-                store=store,
-                transport=transport("maildir:mail", base=folder),
-                environment=environment,
-                newsroom=newsroom,
-                sender=sender,
-                lists=lists,
-                worker=_ACTOR,
-                clock=lambda: self._now,
-            )
+        self._postroom = postroom and postroom(lambda: self._now, transport("maildir:mail", base=folder))
 
     @property
     def holds(self) -> bool:
@@ -157,7 +143,7 @@ class Rehearsal:
             self._show(lambda: self._projection.refresh(ids, now=now, new=True))
         marks.append(time.perf_counter())
         if self._postroom is not None:
-            runner.run(self._deliver(self._postroom))
+            runner.run(self._postroom.drain())
         marks.append(time.perf_counter())
         self._released.update(ids)
         took = [timedelta(seconds=end - start) for start, end in pairwise(marks)]
@@ -176,10 +162,6 @@ class Rehearsal:
             act()
         except EmbargoError as error:
             self._refused.append(Obstacle(why=str(error)))
-
-    async def _deliver(self, postroom: Postroom) -> None:
-        while await postroom.step():
-            pass
 
     def obstacles(self, record_id: str | None = None) -> list[Obstacle]:
         """What did not go out and why, after `run`: of this record, or of all."""

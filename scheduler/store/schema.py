@@ -252,6 +252,13 @@ Index(
     sqlite_where=deliveries.c.state == DeliveryState.PENDING,
     postgresql_where=deliveries.c.state == DeliveryState.PENDING,
 )
+# For what is to be sent again, of a few rows among many.
+Index(
+    "deliveries_uncertain",
+    deliveries.c.mailing_id,
+    sqlite_where=deliveries.c.state == DeliveryState.UNCERTAIN,
+    postgresql_where=deliveries.c.state == DeliveryState.UNCERTAIN,
+)
 Index(
     "deliveries_in_hand",
     deliveries.c.lease_until,
@@ -293,6 +300,7 @@ asks = Table(
     Column("wording", Text, nullable=False),
     Column("asked_from", Text, nullable=False),
     Column("asked_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
     Column("announced_at", Instant),  # its mail may have gone from here on
     Column("sent_at", Instant),
     Column("problem", Text),
@@ -301,7 +309,7 @@ asks = Table(
 Index("asks_by_address", asks.c.address, asks.c.asked_at)
 Index(
     "asks_to_send",
-    asks.c.id,
+    asks.c.due_at,
     sqlite_where=asks.c.announced_at.is_(None),
     postgresql_where=asks.c.announced_at.is_(None),
 )

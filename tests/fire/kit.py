@@ -73,26 +73,15 @@ def projection(office: Office, folder: str = "public") -> Projection:
 
 
 def postroom(office: Office, transport: Transport) -> Postroom:
-    return Postroom(
-        store=office.store,
-        transport=transport,
-        environment=office.parts.environment,
-        newsroom=office.parts.newsroom,
-        sender="Test Press Office <press@example.org>",
-        lists=office.parts.lists,
-        worker=f"worker{next(_WORKERS)}",
-        clock=office.clock,
-    )
+    return office.parts.postroom(office.store, f"worker{next(_WORKERS)}", office.clock, transport)
 
 
-def send(office: Office, transport: Transport, rounds: int = 100) -> None:
-    """Rounds of a worker of its own, until nothing is due."""
+def send(office: Office, transport: Transport) -> None:
+    """A worker of its own, until nothing is due."""
 
     async def work() -> None:
         room = postroom(office, transport)
-        for _ in range(rounds):
-            if not await room.step():
-                break
+        await room.drain()
         await room.close()
 
     asyncio.run(work())

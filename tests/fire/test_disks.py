@@ -76,7 +76,7 @@ def test_a_full_disk_of_the_maildir_is_tried_again(office):
     """Where the Maildir's disk is full, the mail waits with what the system said; with room again it stands there once, whole."""
     office.record("one", embargo="none")
     office.lift()
-    send(office, Cramped(office.folder), rounds=1)
+    send(office, Cramped(office.folder))
     ledger = office.raw("SELECT state, message_id, problem FROM deliveries")
     assert [(state, name) for state, name, _ in ledger] == [("pending", None), ("pending", None)]
     assert all("can't be written" in problem for _, _, problem in ledger)

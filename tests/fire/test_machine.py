@@ -112,7 +112,7 @@ class Newsroom(RuleBasedStateMachine):
     @rule()
     def mail(self) -> None:
         """A worker does a round."""
-        send(self.office, self.wire, rounds=1)
+        send(self.office, self.wire)
 
     @rule(span=spans, back=st.booleans())
     def clock_is_set(self, span: float, back: bool) -> None:  # noqa: FBT001 - drawn

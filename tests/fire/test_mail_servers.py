@@ -39,7 +39,7 @@ def rounds(office, server, count, *, resend=False):
             )
             room = postroom(office, post)
             for _ in range(count):
-                await room.step()
+                await room.drain()
                 said.append(states(office))
                 if resend:
                     ledger.resolve(office.store, resend=True, **office.person())

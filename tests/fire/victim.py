@@ -92,8 +92,8 @@ ACTS: dict[str, Callable[[Office], object]] = {
     "release": _release,
     "rebuild": lambda office: projection(office).rebuild(now=office.clock()),
     "mark": lambda office: fence.hold(office.store, now=office.clock()),
-    "send": lambda office: send(office, Wire(office.folder / "wire"), rounds=1),
-    "store mail": lambda office: send(office, transport("maildir:mail", base=office.folder), rounds=1),
+    "send": lambda office: send(office, Wire(office.folder / "wire")),
+    "store mail": lambda office: send(office, transport("maildir:mail", base=office.folder)),
 }
 
 

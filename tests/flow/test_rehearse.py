@@ -13,14 +13,16 @@ import stat
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import NOW, House, ahead, eventually, words
 
 from scheduler.errors import MoveRefused, StoreRefused
-from scheduler.pipeline.deliver import MailList
+from scheduler.pipeline.audience import MailList
 from scheduler.pipeline.rehearse import Rehearsal
 from scheduler.store import open_store, still
 
@@ -49,15 +51,13 @@ def rehearsal(office):
         folder.mkdir()
         still.copy(f"sqlite:///{office.store.path}", folder / "store.db")
         stores.append(open_store(f"sqlite:///{folder / 'store.db'}"))
+        chosen = office.parts if lists is None else replace(office.parts, lists=lists)
         return Rehearsal(
             store=stores[-1],
             folder=folder,
             renderer=office.parts.renderer,
             items=50,
-            environment=office.parts.environment,
-            newsroom=office.parts.newsroom,
-            sender="press@example.org" if mail else None,
-            lists=office.parts.lists if lists is None else lists,
+            postroom=partial(chosen.postroom, stores[-1], "rehearsal") if mail else None,
             default_lists=office.policy.default_lists,
             now=office.clock(),
         )

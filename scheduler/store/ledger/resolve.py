@@ -1,0 +1,37 @@
+"""What a person decides about mails that may or may not have arrived."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, select, update
+
+from scheduler.errors import MoveRefused
+from scheduler.record import DeliveryState
+from scheduler.store.engine import Store
+from scheduler.store.ledger.work import OUT_OF_DATE
+from scheduler.store.schema import deliveries
+from scheduler.store.trail import Entry, append
+
+
+def resolve(store: Store, *, record_id: str, resend: bool, reason: str, now: datetime, actor: str) -> int:
+    """A person decides about a record's uncertain mails: send again, byte for byte the same, or take them for sent.
+
+    Raises :class:`MoveRefused` where all that could be sent again is what was retracted since.
+    """
+    change: dict[str, Any] = (
+        {"state": DeliveryState.PENDING, "due_at": now} if resend else {"state": DeliveryState.SENT, "settled_at": now}
+    )
+    uncertain = and_(deliveries.c.record_id == record_id, deliveries.c.state == DeliveryState.UNCERTAIN)
+    with store.write() as db:
+        which = and_(uncertain, ~OUT_OF_DATE) if resend else uncertain
+        count = db.execute(update(deliveries).where(which).values(**change)).rowcount
+        if count:
+            detail = {"act": "resend" if resend else "sent", "mails": count, "reason": reason}
+            append(db, at=now, actor=actor, entries=[Entry(event="mail_resolved", record_id=record_id, detail=detail)])
+        elif db.execute(select(deliveries.c.id).where(uncertain).limit(1)).scalar() is not None:
+            raise MoveRefused(
+                record_id, "it was retracted, so its mails are not sent again. Take them for sent: `--sent`."
+            )
+    return count

@@ -1,0 +1,318 @@
+"""The ledger with subscribers: who has left gets nothing more, what is urgent overtakes, what is uncertain goes as told."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from conftest import NOW
+from mail_kit import (
+    DESK,
+    PENDING,
+    SENDING,
+    SENT,
+    UNCERTAIN,
+    WIRE,
+    ZOE,
+    Post,
+    announce,
+    claim,
+    corrected,
+    drain,
+    freeze,
+    listed,
+    released,
+    settle,
+    tally,
+    turn,
+    worker,
+)
+
+from scheduler.errors import DeliveryFailed
+from scheduler.pipeline.audience import MailList
+from scheduler.pipeline.deliver import LEASE_FOR
+from scheduler.record import Membership, Uncertain
+from scheduler.store import ledger, subscribers
+from scheduler.store.ledger import Outcome
+
+
+@pytest.fixture
+def post():
+    return Post()
+
+
+def token(office, address, list_id="press"):
+    return next(each.token for each in subscribers.members(office.store, list_id=list_id, address=address))
+
+
+def leave(office, address, list_id="press") -> None:
+    assert subscribers.leave(office.store, token=token(office, address, list_id), how="one-click", now=office.clock())
+
+
+def test_who_left_before_the_release_is_not_mailed(office, post):
+    """Who has left is not mailed, though the office still lists him, and the ledger counts him as suppressed."""
+    listed(office, press=(DESK, ZOE))
+    leave(office, DESK)
+    released(office)
+    drain(worker(office, post))
+    assert [to for to, _ in post.taken] == [ZOE]
+    assert tally(office) == {"sent": 1, "suppressed": 1}
+
+
+@pytest.mark.parametrize("when", ["frozen", "claimed", "refused for now"])
+def test_leaving_in_the_middle_of_a_run(office, post, when):
+    """Who leaves while a run is under way gets nothing more of it, however far his mail had come, as long as nobody has it."""
+    released(office)
+    freeze(office)
+    held = claim(office, "slow") if when == "claimed" else []
+    if when == "refused for now":
+        post.answers = {DESK: DeliveryFailed("450 not now"), ZOE: DeliveryFailed("450 not now")}
+        drain(worker(office, post))
+        post.answers = {}
+    leave(office, DESK)
+    if when == "claimed":
+        mine = announce(office, "slow", held)
+        assert [each.recipient for each in held if each.id in mine] == [ZOE]
+        settle(office, "slow", SENT, held)
+    else:
+        office.clock.pass_by(minutes=1)
+        drain(worker(office, post))
+        assert [to for to, _ in post.taken] == [ZOE]
+    assert tally(office) == {"sent": 1, "suppressed": 1}
+
+
+def test_who_left_one_list_is_served_by_the_other(office, post):
+    """Who is on two lists of a release and leaves one gets it through the other: before the run, or in the middle of it."""
+    lists = {name: MailList(name=name, recipients=(DESK,)) for name in ("press", "wire")}
+    listed(office, press=(DESK,), wire=(DESK,))
+    leave(office, DESK)
+    released(office, keys="lists: [press, wire]\n")
+    drain(worker(office, post, lists))
+    assert [to for to, _ in post.taken] == [DESK]
+    subscribers.add(
+        office.store, list_id="press", recipient=DESK, reason="asked", now=office.clock(), actor="editor@desk"
+    )
+    released(office, "two", keys="lists: [press, wire]\n")
+    freeze(office, lists)
+    leave(office, DESK)
+    drain(worker(office, post, lists))
+    assert [to for to, _ in post.taken] == [DESK, DESK]
+    assert [(row["list"], row["sent"]) for row in ledger.balance(office.store)] == [("press", 0), ("wire", 1)] * 2
+
+
+def test_a_correction_is_for_those_who_had_the_mail_and_have_not_left(office, post):
+    """A correction goes to who had the first mail though the office has dropped him since, and not to who has left himself."""
+    released(office)
+    drain(worker(office, post))
+    leave(office, ZOE.partition("<")[2].rstrip(">"))
+    corrected(office)
+    drain(worker(office, post, {"press": MailList(name="Press", recipients=())}))
+    assert [to for to, _ in post.taken][2:] == [DESK]
+    assert tally(office) == {"sent": 3, "suppressed": 1}
+
+
+def test_a_correction_and_a_short_list_overtake_a_long_run(office, post, monkeypatch):
+    """Corrections go before everything else, and short lists before long ones, also when these are under way."""
+    monkeypatch.setattr("scheduler.store.ledger.audience.SEGMENT", 3)
+    lists = {
+        "press": MailList(name="Press", recipients=tuple(f"p{number}@example.org" for number in range(9))),
+        "wire": MailList(name="Wire", recipients=(WIRE,)),
+    }
+    released(office, "short", keys="lists: [wire]\n")
+    drain(worker(office, post, lists))
+    released(office, "long", keys="lists: [press]\n")
+    freeze(office, lists)
+    settle(office, "a", SENT, claim(office, "a", limit=2))
+    released(office, "next", keys="lists: [wire]\n")
+    office.clock.pass_by(minutes=1)
+    office.record("short", embargo="none", body="Corrected.", keys="lists: [wire]\ncorrection: A figure was wrong.\n")
+    freeze(office, lists)
+    order = [each.record_id for each in turn(office, "b", limit=100).claimed]
+    assert order == ["short", "next", *["long"] * 7]
+
+
+def test_an_earlier_holder_says_nothing_any_more(office):
+    """A worker that takes a mail again after it had lost it can't settle it by what its first try says."""
+    released(office)
+    freeze(office)
+    first = claim(office, "a")
+    office.clock.pass_by(seconds=LEASE_FOR.total_seconds() + 1)
+    assert ledger.recover(office.store, now=office.clock()) == (2, 0)
+    second = claim(office, "a")
+    assert {each.epoch for each in first} == {1}
+    assert {each.epoch for each in second} == {2}
+    assert announce(office, "a", first) == set()
+    settle(office, "a", SENT, first)
+    assert tally(office) == {"claimed": 2}
+    assert announce(office, "a", second) == {each.id for each in second}
+
+
+def test_a_worker_that_stops_gives_back_what_it_has_not_announced(office):
+    """A worker that is told to stop finishes what it has announced and gives the rest back at once, not when its lease ends."""
+    released(office)
+    people = tuple(f"p{number}@example.org" for number in range(300))
+    stop = asyncio.Event()
+
+    class Stops(Post):
+        async def send(self, **mail):
+            stop.set()
+            await asyncio.sleep(0)
+            return await super().send(**mail)
+
+    stops = Stops()
+    room = worker(office, stops, {"press": MailList(name="Press", recipients=people)})
+    room.audiences.read()
+    room.audiences.freeze()
+    asyncio.run(room.send(stop, may=lambda: True))
+    counts = tally(office)
+    assert counts == {"sent": len(stops.taken), "pending": 300 - len(stops.taken)}
+    assert 0 < counts["sent"] < 300
+    assert set(office.raw("SELECT attempts FROM deliveries WHERE state = 'pending'")) == {(0,)}
+
+
+def test_a_list_may_want_what_is_uncertain_sent_again(office):
+    """On a list with `uncertain: resend` the same bytes go again by themselves, twice at most; on others a person decides."""
+    offered = []
+
+    class Lost(Post):
+        async def send(self, **mail):
+            offered.append((mail["recipient"], mail["message"]))
+            raise DeliveryFailed("the answer was lost", unknown=True)
+
+    lists = {
+        "press": MailList(name="Press", recipients=(DESK,), uncertain=Uncertain.RESEND),
+        "wire": MailList(name="Wire", recipients=(WIRE,)),
+    }
+    released(office, keys="lists: [press, wire]\n")
+    for _ in range(5):
+        drain(worker(office, Lost(), lists))
+        office.clock.pass_by(hours=1)
+    assert [to for to, _ in offered].count(WIRE) == 1
+    assert [to for to, _ in offered].count(DESK) == 3
+    assert len({message for to, message in offered if to == DESK}) == 1
+    assert tally(office) == {"uncertain": 2}
+
+
+def test_nothing_is_repeated_that_was_retracted(office, post):
+    """What is uncertain when its record is retracted is not sent again, whatever its list says."""
+    lists = {"press": MailList(name="Press", recipients=(DESK,), uncertain=Uncertain.RESEND)}
+    released(office)
+    post.answers[DESK] = DeliveryFailed("the answer was lost", unknown=True)
+    drain(worker(office, post, lists))
+    office.retract()
+    post.answers = {}
+    for _ in range(3):
+        office.clock.pass_by(hours=1)
+        drain(worker(office, post, lists))
+    assert [mail["Subject"] for mail in post.mails(DESK)] == ["Retracted: A title"]
+    assert tally(office) == {"sent": 1, "uncertain": 1}
+
+
+def test_who_does_not_exist_is_mailed_no_more(office, post):
+    """An address that a server says does not exist gets nothing more, on no list; another final refusal costs that mail alone."""
+    lists = {name: MailList(name=name, recipients=(DESK, ZOE)) for name in ("press", "wire")}
+    post.answers = {
+        DESK: DeliveryFailed("mx refused the recipient: 550 5.1.1 no such user", final=True, status="5.1.1"),
+        ZOE: DeliveryFailed("mx refused the mail: 552 5.3.4 too big", final=True, status="5.3.4"),
+    }
+    released(office, keys="lists: [press]\n")
+    drain(worker(office, post, lists))
+    post.answers = {}
+    released(office, "two", keys="lists: [wire]\n")
+    drain(worker(office, post, lists))
+    assert [to for to, _ in post.taken] == [ZOE]
+    assert tally(office) == {"failed": 2, "sent": 1, "suppressed": 1}
+    stands = {each.state for each in subscribers.members(office.store, address=DESK)}
+    assert stands == {Membership.BOUNCED}
+
+
+def test_a_database_that_is_locked_for_a_while_costs_no_outcome(office, post, monkeypatch):
+    """What came of mails is kept while the database can't be written, and written down when it can: none is sent twice."""
+    released(office)
+    real, failing = ledger.turn, iter([True, True])
+
+    def sometimes(*arguments, **more):
+        if more["outcomes"] and next(failing, False):
+            raise OSError("locked")
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(ledger, "turn", sometimes)
+    room = worker(office, post)
+
+    async def stubborn():
+        for _ in range(3):
+            try:
+                return await room.drain()
+            except OSError:
+                continue
+        return None
+
+    asyncio.run(stubborn())
+    assert sorted(to for to, _ in post.taken) == [ZOE, DESK]
+    assert tally(office) == {"sent": 2}
+
+
+def test_outcomes_of_nobody_are_no_harm(office):
+    """An outcome of a mail that is not this worker's changes nothing."""
+    released(office)
+    freeze(office)
+    [one, two] = claim(office, "a")
+    announce(office, "a", [one])
+    turn(office, "b", outcomes=[Outcome(id=one.id, epoch=one.epoch, state=SENT)])
+    turn(office, "a", outcomes=[Outcome(id=two.id, epoch=7, state=UNCERTAIN, problem="late")])
+    assert tally(office) == {SENDING.value: 1, "claimed": 1}
+    assert PENDING.value not in tally(office)
+    assert ledger.give_back(office.store, worker="b") == 0
+    assert ledger.give_back(office.store, worker="a") == 1
+    assert office.clock() - NOW == timedelta()
+    assert replace(one, epoch=2).epoch == 2
+
+
+def ask(office, recipient="Ada <ada@example.org>"):
+    return subscribers.ask(
+        office.store,
+        recipient=recipient,
+        lists=["press"],
+        wording="I would like to.",
+        asked_from="192.0.2.0/24",
+        now=office.clock(),
+    )
+
+
+def test_who_asks_to_join_is_asked_to_confirm_once(office, post):
+    """Who asks to be put on a list gets one mail with a link, and is on the list when he has followed it, not before."""
+    assert ask(office)
+    room = worker(office, post)
+    assert asyncio.run(room.invite()) == 1
+    assert asyncio.run(room.invite()) == 0
+    [(to, message)] = post.taken
+    assert to == "Ada <ada@example.org>"
+    released(office)
+    drain(worker(office, post))
+    assert "Ada <ada@example.org>" not in [to for to, _ in post.taken][1:]
+    link = re.search(rb"confirm/(?:=\r\n)?([a-z2-7]{24})", message.replace(b"=\r\n", b""))[1].decode()
+    assert f"<{link}@".encode() not in message  # its Message-ID is in everybody's logs
+    subscribers.confirm(office.store, token=link, confirmed_from="192.0.2.0/24", now=office.clock())
+    released(office, "two")
+    drain(worker(office, post))
+    assert [to for to, _ in post.taken].count("Ada <ada@example.org>") == 2
+
+
+def test_an_invitation_that_a_server_puts_off_goes_later(office, post):
+    """An invitation that a server puts off, as many do with strangers, is tried again; one whose answer was lost is not."""
+    ask(office)
+    ask(office, "zoe@example.net")
+    post.answers = {
+        "Ada <ada@example.org>": DeliveryFailed("450 not now"),
+        "zoe@example.net": DeliveryFailed("the answer was lost", unknown=True),
+    }
+    room = worker(office, post)
+    assert asyncio.run(room.invite()) == 0
+    post.answers = {}
+    assert asyncio.run(room.invite()) == 0
+    office.clock.pass_by(minutes=5)
+    assert asyncio.run(room.invite()) == 1
+    assert [to for to, _ in post.taken] == ["Ada <ada@example.org>"]
