@@ -63,38 +63,46 @@ def command(folder: Path, port: int, *more: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *more: str, **options: Any) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The built-in server: its process and the port."""
+def running(
+    folder: Path, *more: str, forms: bytes = b"", **options: Any
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The built-in server, with forms where it is told of lists: its process and the port."""
     port = free_port()
-    process = subprocess.Popen(command(folder, port, *more), stdin=subprocess.PIPE, cwd=ROOT, **options)
+    arguments = command(folder, port, *more)
+    if forms:
+        arguments.insert(3, "--forms")
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, cwd=ROOT, **options)
+    assert process.stdin is not None
     try:
+        process.stdin.write(forms)
+        process.stdin.flush()
         until(lambda: listening(port) or process.poll() is not None)
         assert process.poll() is None
         yield process, port
     finally:
-        assert process.stdin is not None
         process.stdin.close()
         process.terminate()
         process.wait(10)
 
 
-def nginx_conf(root: Path, port: int, *, links: bool = False) -> str:
-    """The example that is shipped. Port, folder and TLS are all that is changed; `links` takes the comment off those lines."""
+def nginx_conf(root: Path, port: int, *, links: bool = False, service: int | None = None) -> str:
+    """The example that is shipped. Ports, folder and TLS are all that is changed; `links` takes the comment off those lines."""
     text = (ROOT / "deploy/nginx.conf.example").read_text("utf-8")
     plain = re.sub(r"(?m)^ *(ssl_certificate|ssl_certificate_key|listen \[::\]).*\n", "", text)
     plain = plain.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
     plain = plain.replace("listen 80;", f"listen 127.0.0.1:{free_port()};").replace(
         "/var/lib/embargo/public", str(root)
     )
+    plain = plain.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{service or free_port()}")
     return plain.replace("# add_header Link", "add_header Link") if links else plain
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, home: Path, *, links: bool = False) -> Iterator[int]:
-    """A real nginx that serves the folder with the configuration that is shipped: its port."""
+def nginx(folder: Path, home: Path, *, links: bool = False, service: int | None = None) -> Iterator[int]:
+    """A real nginx that serves the folder with the configuration that is shipped: its port. `service` is that of the forms."""
     port = free_port()
     home.mkdir(exist_ok=True)
-    (home / "site.conf").write_text(nginx_conf(folder, port, links=links), "utf-8")
+    (home / "site.conf").write_text(nginx_conf(folder, port, links=links, service=service), "utf-8")
     scratch = " ".join(
         f"{kind}_temp_path {home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
+from scheduler.config import Config
 from scheduler.daemon.log import alarm, say
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _SOUND_AFTER = 30.0
+
+
+def forms(settings: Config) -> bytes:
+    """What the service says to its web server about the lists, with its length before it: `scheduler.web.forms.terms` reads it.
+
+    Empty where no mail is sent: then there are no forms. It changes with the office's own templates, too.
+    """
+    if settings.mail is None:
+        return b""
+    own = []
+    for path in sorted(settings.templates.rglob("*.html")) if settings.templates else ():
+        with suppress(OSError):
+            own.append([str(path), path.stat().st_mtime_ns])
+    newsroom = settings.newsroom
+    said = json.dumps(
+        {
+            "database": settings.database,
+            "templates": None if settings.templates is None else str(settings.templates),
+            "own": own,
+            "newsroom": {
+                "name": newsroom.name,
+                "url": newsroom.url,
+                "zone": newsroom.timezone,
+                "language": newsroom.language,
+            },
+            "names": {list_id: part.name for list_id, part in settings.lists.items()},
+            "public": [list_id for list_id, part in settings.lists.items() if part.public],
+            "wording": settings.mail.consent,
+        }
+    ).encode()
+    return len(said).to_bytes(8, "big") + said
 
 
 class Child:
@@ -24,8 +58,8 @@ class Child:
     def __init__(self, name: str, arguments: Sequence[str], *, patience: float, greeting: bytes = b"") -> None:
         self.name = name
         self.arguments = tuple(arguments)
+        self.greeting = greeting
         self._patience = patience
-        self._greeting = greeting
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._wait = _FIRST_WAIT
@@ -48,7 +82,7 @@ class Child:
     def _greet(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
         try:
-            process.stdin.write(self._greeting)
+            process.stdin.write(self.greeting)
             process.stdin.flush()
         except BrokenPipeError:
             pass  # it has ended already, which the next look sees

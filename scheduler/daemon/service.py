@@ -17,7 +17,7 @@ from types import FrameType
 from scheduler import clock, config, embargo
 from scheduler.config import Config
 from scheduler.daemon import worker
-from scheduler.daemon.children import Child
+from scheduler.daemon.children import Child, forms
 from scheduler.daemon.guard import Guard, Host
 from scheduler.daemon.hubs import Hubs, is_listening
 from scheduler.daemon.lifter import Lifter
@@ -304,7 +304,9 @@ class Service:
         if settings.http is not None:
             address = [str(settings.site.folder), settings.http.host, str(settings.http.port)]
             named = [settings.newsroom.url, *settings.websub.hubs]
-            wanted.append(Child("web", ["scheduler.web", *address, *named], patience=10))
+            said = forms(settings)
+            arguments = ["scheduler.web", *(["--forms"] if said else []), *address, *named]
+            wanted.append(Child("web", arguments, patience=10, greeting=said))
         return wanted
 
     def _wanted_hubs(self, settings: Config) -> Hubs:
@@ -326,15 +328,18 @@ class Service:
                 self._tending.release()
 
     def _renew_children(self, settings: Config) -> None:
-        """Starts the children anew, except a web server that would be the same."""
+        """Starts the children anew, except a web server that would be the same and be told the same."""
         with self._tending:
             wanted = self._wanted_children(settings)
-            same = {child.arguments: child for child in self._children if child.name == "web"}
-            kept = [same.get(child.arguments, child) for child in wanted]
+            same = {(child.arguments, child.greeting): child for child in self._children if child.name == "web"}
+            kept = [same.get((child.arguments, child.greeting), child) for child in wanted]
             for child in self._children:
                 if child not in kept:
                     child.stop()
             self._children = kept
+            if not self._stop.is_set():  # at once: readers are waiting
+                for child in kept:
+                    child.tend()
 
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
         threading.Thread(target=work, args=arguments, daemon=True).start()

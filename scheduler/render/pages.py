@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 from xml.parsers import expat
 
 from scheduler.errors import RenderRefused
 from scheduler.record import Release, Version
 from scheduler.render import samples
 from scheduler.render.feed import Feed, Form
-from scheduler.render.templates import environment, rendered, rfc3339
+from scheduler.render.templates import Newsroom, at_home, environment, rendered, rfc3339
 from scheduler.render.topics import Topic, topic
 
 _FIXED = ("404.html", "favicon.svg", "local-time.js", "robots.txt", "style.css")
@@ -44,22 +43,6 @@ Load = Callable[[Sequence[str]], Iterable[Release]]
 """Fetches the releases of these ids, in any order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Newsroom:
-    """Who speaks: `url` is absolute and ends in ``/``, `zone` an IANA key, `language` a BCP 47 tag."""
-
-    name: str
-    url: str
-    zone: str
-    language: str
-
-    @property
-    def domain(self) -> str:
-        """The host of `url` as a DNS name in ASCII; ``localhost`` for an IPv6 address, which a ``tag:`` URI can't hold."""
-        host = urlsplit(self.url).hostname or "localhost"
-        return "localhost" if ":" in host else host.encode("idna").decode()
-
-
 @dataclass(slots=True, kw_only=True)
 class _Ready:
     """What was made ready for a lift: parts without the exact date of release, and the page until it is handed out."""
@@ -81,13 +64,14 @@ class Renderer:
 
     def __init__(self, *, newsroom: Newsroom, overrides: Path | None = None, hubs: Sequence[str] = ()) -> None:
         self.newsroom = newsroom
-        self._environment = environment(overrides)
-        self._environment.globals |= {"newsroom": newsroom, "url": self._url, "path": self._path, "hubs": tuple(hubs)}
+        self._environment = at_home(environment(overrides), newsroom, hubs=hubs)
         self._kept: OrderedDict[tuple[Version, Form, _Templates], _Row] = OrderedDict()
         self._size = 0
         self._ready: dict[_Key, _Ready] = {}
         self._ready_size = 0
         self.fixed()
+        for form, values in samples.FORMS:
+            self.document(form, **values)
         self._frames = self._sample_frames()
         for sample in samples.RELEASES:
             self.rehearse(sample)
@@ -232,7 +216,7 @@ class Renderer:
             "title": f"{name}: {feed.title}" if feed.title else name,
             "about": feed.title,
             "folder": feed.folder,
-            "page": self._url(feed.folder),
+            "page": self.newsroom.link(feed.folder),
             "archived": feed.archived,
             "previous": feed.previous,
             "following": feed.following,
@@ -281,12 +265,6 @@ class Renderer:
             return rendered(self._environment, name, values).encode()
         except UnicodeEncodeError as error:
             raise RenderRefused(output=name, problem=_forbidden(error.object[error.start])) from None
-
-    def _url(self, path: str) -> str:
-        return self.newsroom.url + quote(path)
-
-    def _path(self, path: str) -> str:
-        return urlsplit(self.newsroom.url).path + quote(path)
 
 
 def _version(release: Release) -> Version:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from scheduler.record import Attachment, Question, Release
 from scheduler.render.feed import Feed
@@ -54,4 +55,25 @@ FEEDS = (
         previous="archive/2000-01/",
         following="archive/2000-02/",
     ),
+)
+
+_LISTS = [{"id": "sample", "name": "Sample", "wanted": True}, {"id": "other", "name": "Other", "wanted": False}]
+_TYPED = {"wording": "Sample.", "agreed": "0", "email": "", "name": ""}
+# What the web server gives the templates of its forms (scheduler/web/forms.py), in every kind.
+FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("subscribe.html", {**_TYPED, "lists": _LISTS[:1], "problems": {}}),
+    (
+        "subscribe.html",
+        {**_TYPED, "lists": _LISTS, "problems": {"email": "Sample.", "name": "Sample.", "list": "Sample."}},
+    ),
+    ("subscribe.html", {**_TYPED, "lists": _LISTS, "problems": {"agreed": "Sample."}}),
+    ("asked.html", {}),
+    ("join.html", {"stage": "ask", "names": []}),
+    ("join.html", {"stage": "done", "names": ["Sample", "Other"]}),
+    ("join.html", {"stage": "late", "names": []}),
+    ("leave.html", {"stage": "ask", "list_name": "Sample", "several": True, "public": False}),
+    ("leave.html", {"stage": "ask", "list_name": "Sample", "several": False, "public": False}),
+    ("leave.html", {"stage": "left", "list_name": "Sample", "several": True, "public": True}),
+    ("leave.html", {"stage": "everywhere", "list_name": "Sample", "several": True, "public": True}),
+    ("trouble.html", {"heading": "Sample", "advice": "Sample."}),
 )

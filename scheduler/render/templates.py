@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from jinja2 import (
     BaseLoader,
@@ -38,6 +39,34 @@ _MONTHS = (
 _REACHING = (nodes.Const, nodes.Extends, nodes.FromImport, nodes.Getattr, nodes.Import, nodes.Include)
 _RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ks", "ps", "sd", "syr", "ug", "ur", "yi"})
 _RIGHT_TO_LEFT_SCRIPTS = frozenset({"adlm", "arab", "hebr", "nkoo", "rohg", "syrc", "thaa"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newsroom:
+    """Who speaks: `url` is absolute and ends in ``/``, `zone` an IANA key, `language` a BCP 47 tag.
+
+    `subscribe` says that there is a page on which anybody may join a mail list.
+    """
+
+    name: str
+    url: str
+    zone: str
+    language: str
+    subscribe: bool = False
+
+    @property
+    def domain(self) -> str:
+        """The host of `url` as a DNS name in ASCII; ``localhost`` for an IPv6 address, which a ``tag:`` URI can't hold."""
+        host = urlsplit(self.url).hostname or "localhost"
+        return "localhost" if ":" in host else host.encode("idna").decode()
+
+    def link(self, path: str) -> str:
+        """The address of a path of the site."""
+        return self.url + quote(path)
+
+    def place(self, path: str) -> str:
+        """The same without the host."""
+        return urlsplit(self.url).path + quote(path)
 
 
 def rfc3339(at: datetime) -> str:
@@ -147,6 +176,14 @@ def environment(overrides: Path | None = None) -> ImmutableSandboxedEnvironment:
         replaced = [name for name in ours.list_templates() if (overrides / name).is_file()]
         _examine(made, dict.fromkeys(replaced, ""))
     return made
+
+
+def at_home(
+    environment: ImmutableSandboxedEnvironment, newsroom: Newsroom, *, hubs: Sequence[str] = ()
+) -> ImmutableSandboxedEnvironment:
+    """`environment`, whose templates now know where they are: ``newsroom``, ``url(path)``, ``path(path)`` and ``hubs``."""
+    environment.globals |= {"newsroom": newsroom, "url": newsroom.link, "path": newsroom.place, "hubs": tuple(hubs)}
+    return environment
 
 
 def _examine(environment: Environment, wanted: dict[str, str]) -> None:

@@ -1,11 +1,14 @@
-"""``python -m scheduler.web FOLDER HOST PORT [URL [HUB…]]``: the web server as the daemon starts it.
+"""``python -m scheduler.web [--forms] FOLDER HOST PORT [URL [HUB…]]``: the web server as the daemon starts it.
 
-URL is the newsroom's address and ends in a slash; with it the feeds name themselves and their hubs in ``Link`` fields. It stops
-on SIGTERM, and when its standard input ends: the daemon holds the other end.
+URL is the newsroom's address and ends in a slash; with it the feeds name themselves and their hubs in ``Link`` fields. With
+``--forms`` it first reads, from standard input, what the forms need to know: eight bytes of length, then JSON. It may hold a
+password, and arguments can be seen by everybody. The server stops on SIGTERM, and when its standard input ends: the daemon
+holds the other end.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,12 +18,25 @@ from scheduler.web import serve
 
 def main() -> None:
     """Serve; exit status 1 and one sentence if the address can't be used."""
-    folder, host, port, *addresses = sys.argv[1:]
+    leash = sys.stdin.fileno()
+    has_forms = sys.argv[1] == "--forms"
+    folder, host, port, *addresses = sys.argv[2:] if has_forms else sys.argv[1:]
     url, hubs = (addresses[0], addresses[1:]) if addresses else (None, [])
     try:
-        serve(folder=Path(folder), host=host, port=int(port), url=url, hubs=hubs, leash=sys.stdin.fileno())
+        forms = _exactly(leash, int.from_bytes(_exactly(leash, 8), "big")) if has_forms else None
+        serve(folder=Path(folder), host=host, port=int(port), url=url, hubs=hubs, forms=forms, leash=leash)
     except EmbargoError as error:
         sys.exit(str(error))
+
+
+def _exactly(descriptor: int, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = os.read(descriptor, count - len(data))
+        if not part:
+            sys.exit("The service is gone.")
+        data += part
+    return data
 
 
 if __name__ == "__main__":

@@ -43,9 +43,9 @@ _ASKED = {
 _ALWAYS = [(b"server", b"embargo"), (b"cache-control", b"max-age=0, must-revalidate"), (b"vary", b"Accept-Encoding")]
 # Readers that live in a browser, on another site, may fetch what everybody may.
 _SHARED = (b"access-control-allow-origin", b"*")
-_GUARD = [(b"referrer-policy", b"no-referrer"), (b"x-content-type-options", b"nosniff")]
+GUARD = [(b"referrer-policy", b"no-referrer"), (b"x-content-type-options", b"nosniff")]
 # For what a browser may run; Chrome applies it to its own viewer of PDF files, too, which then shows nothing.
-_POLICY = (
+POLICY = (
     b"content-security-policy",
     (
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -80,7 +80,8 @@ _TROUBLE = _notice(b"The site can't be read at the moment. Ask again in a few se
 
 
 @lru_cache(maxsize=256)
-def _date(seconds: int) -> bytes:
+def http_date(seconds: int) -> bytes:
+    """An instant, in whole seconds since the epoch, as header fields have it (RFC 9110 section 5.6.7)."""
     return formatdate(seconds, usegmt=True).encode()
 
 
@@ -131,7 +132,9 @@ class Site:
             status, headers, body = _told(
                 HTTPStatus.SERVICE_UNAVAILABLE, _TROUBLE, (b"retry-after", b"%d" % RETRY_AFTER)
             )
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"date", _date(seen.now))]})
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, (b"date", http_date(seen.now))]}
+        )
         if scope["method"] == "HEAD":
             body = b""
         if len(body) <= CHUNK:
@@ -152,7 +155,7 @@ class Site:
             coding = file.coding(wanted)
             shown = self._shown(file, coding)
             status = outcome(asked, tag=shown.tag, modified=file.modified)
-            dated = (b"last-modified", _date(min(file.modified, seen.now)))  # RFC 9110 8.8.2.1
+            dated = (b"last-modified", http_date(min(file.modified, seen.now)))  # RFC 9110 8.8.2.1
             if status == HTTPStatus.NOT_MODIFIED:
                 return status, (*shown.brief, dated), b""
             if status == HTTPStatus.PRECONDITION_FAILED:
@@ -205,9 +208,9 @@ class Site:
 
 
 def _described(file: File, coding: str) -> list[Field]:
-    fields = [(b"content-type", file.media_type.encode()), *_GUARD]
+    fields = [(b"content-type", file.media_type.encode()), *GUARD]
     if file.is_text:
-        fields.append(_POLICY)
+        fields.append(POLICY)
     if coding != PLAIN:
         fields.append((b"content-encoding", coding.encode()))
     return fields

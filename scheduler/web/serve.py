@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from scheduler.web.forms import Forms
+
 DRAIN_FOR = 2
 """Seconds that answers under way get to finish at the stop; a client that stalls longer is cut off."""
 HEADER_FOR = 5
@@ -51,11 +53,19 @@ class _Server(MPServer):
 
 
 def serve(
-    *, folder: Path, host: str, port: int, url: str | None = None, hubs: Sequence[str] = (), leash: int | None = None
+    *,
+    folder: Path,
+    host: str,
+    port: int,
+    url: str | None = None,
+    hubs: Sequence[str] = (),
+    forms: bytes | None = None,
+    leash: int | None = None,
 ) -> None:
     """Serve the files below `folder` until SIGTERM or SIGINT, then finish what is under way and return.
 
-    `folder` need not exist yet; for `url` and `hubs` see :class:`~scheduler.web.app.Site`. `leash` is the reading end of a pipe
+    `folder` need not exist yet; for `url` and `hubs` see :class:`~scheduler.web.app.Site`, for `forms`
+    :func:`~scheduler.web.forms.terms`; without them there are none. `leash` is the reading end of a pipe
     whose other end the parent holds and never writes to: when the parent is gone, by whatever death, the pipe ends, and so does
     the server. Raises :class:`EmbargoError` if the address can't be used. The process is the server's alone; call it from the
     main thread.
@@ -77,7 +87,7 @@ def serve(
         log_level=LogLevels.error,
         workers_kill_timeout=DRAIN_FOR,
     )
-    server.serve(target_loader=partial(_worker, folder, url, hubs), wrap_loader=False)
+    server.serve(target_loader=partial(_worker, folder, url, hubs, forms), wrap_loader=False)
 
 
 def _free(host: str, port: int) -> str:
@@ -103,7 +113,7 @@ def _free(host: str, port: int) -> str:
         time.sleep(0.05)
 
 
-def _worker(folder: Path, url: str | None, hubs: Sequence[str]) -> Site:
+def _worker(folder: Path, url: str | None, hubs: Sequence[str], terms: bytes | None) -> Site | Forms:
     # A worker whose parent was killed would hold the port for ever.
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -114,7 +124,12 @@ def _worker(folder: Path, url: str | None, hubs: Sequence[str]) -> Site:
     handler.setFormatter(lines)
     logging.getLogger("embargo").addHandler(handler)
     # Our time stays behind the one that files are dated by.
-    return Site(folder, now=lambda: int(clock.system().timestamp() - TICK), url=url, hubs=hubs)
+    site = Site(folder, now=lambda: int(clock.system().timestamp() - TICK), url=url, hubs=hubs)
+    if terms is None:
+        return site
+    from scheduler.web import forms  # noqa: PLC0415 - 30 MB that a server of files alone need not hold
+
+    return forms.Forms(site, forms.terms(terms), clock=clock.system)
 
 
 def _when(ended: Callable[[], object], then: Callable[[], object]) -> None:

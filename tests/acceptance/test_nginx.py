@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
+from datetime import UTC, datetime
+from http.client import HTTPConnection
 from urllib.parse import quote, urljoin
 
 import pytest
 from web_kit import ROOT, get, nginx, put, running, target, undated
 
+from scheduler import config
+from scheduler.daemon.children import forms
 from scheduler.media import KINDS
+from scheduler.store import fence, open_store, subscribers
+
+LISTS = b"""\
+newsroom: {name: Test Press Office, url: "https://news.example.org/", timezone: UTC}
+records: [{folder: records/}]
+database: sqlite:///var/embargo.db
+http: {listen: "127.0.0.1:8080"}
+mail:
+  from: press@example.org
+  transport: maildir:var/mail
+  lists: {press: {name: Press, public: true}}
+"""
 
 RSS = b"<rss version='2.0'><channel>" + b"<item>The minister opens the bridge.</item>" * 100 + b"</channel></rss>"
 PAGE = b"<!doctype html><title>Newsroom</title>" + b"<p>News.</p>" * 100
@@ -151,6 +168,64 @@ def test_nginx_lets_nobody_write(port):
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND"):
             status, fields, _ = get(port, path, method)
             assert (status, fields["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.fixture
+def forms_port(home, tmp_path):
+    """A real nginx before the built-in server and its forms: the port, the store, and the port of the built-in server."""
+    store = open_store(f"sqlite:///{tmp_path}/var/embargo.db")
+    fence.hold(store, now=datetime.now(UTC))
+    settings = config.parse(LISTS, path=tmp_path / "config.yaml")
+    with (
+        running(home / "public", "https://news.example.org/", forms=forms(settings)) as (_, service),
+        nginx(home / "public", tmp_path / "nginx", service=service) as port,
+    ):
+        yield port, store, service
+    store.close()
+
+
+def test_nginx_hands_on_the_forms_alone(forms_port):
+    """Through nginx people join and leave as they do at the built-in server; all else can only be read."""
+    port, store, service = forms_port
+    for path in ("/subscribe", f"/confirm/{'a' * 24}"):
+        mine, ours = get(port, path), get(service, path)
+        assert (mine[0], mine[2]) == (ours[0], ours[2])
+        kept = {"cache-control", "content-security-policy", "referrer-policy", "x-robots-tag", "x-content-type-options"}
+        assert {name: mine[1][name] for name in kept} == {name: ours[1][name] for name in kept}
+    assert send(port, "/subscribe", b"email=a%40b.example&list=press")[0] == 200
+    (ask,) = subscribers.asks_to_send(store, now=datetime.now(UTC), limit=2)
+    assert (ask.recipient, ask.asked_from) == ("a@b.example", "127.0.0.0/24")
+    (there,) = subscribers.confirm(store, token=ask.token, confirmed_from="", now=datetime.now(UTC))
+    assert get(port, f"/unsubscribe/{there.token}")[0] == 200
+    assert send(port, f"/unsubscribe/{there.token}", b"List-Unsubscribe=One-Click")[0] == 200
+    assert subscribers.by_token(store, there.token).state == "left"
+    assert send(port, f"/unsubscribe/{there.token}", bytes(17 * 1024))[0] == 413
+    for path in ("/", "/subscribe/", "/subscribe.html", "/nowhere", f"/unsubscribe/{'a' * 23}", "/unsubscribe"):
+        assert send(port, path, b"")[0] == 405
+    nowhere = undated(target(port, b"/nowhere"))
+    assert undated(target(port, b"/unsubscribe/" + b"a" * 24)) == nowhere
+    assert undated(target(port, b"/unsubscribe/" + b"a" * 23)) == nowhere
+
+
+def test_nginx_slows_floods_down_and_lets_one_click_through(forms_port):
+    """Who asks again and again is refused after a while; hundreds who leave at once, from one address, are all let through."""
+    port, store, _ = forms_port
+    answers = [send(port, f"/confirm/{'a' * 24}", b"join=yes")[0] for _ in range(20)]
+    assert set(answers) == {404, 429}
+    now = datetime.now(UTC)
+    for number in range(100):
+        subscribers.add(store, list_id="press", recipient=f"{number}@b.example", reason="test", now=now, actor="test")
+    for each in subscribers.members(store):
+        assert send(port, f"/unsubscribe/{each.token}", b"List-Unsubscribe=One-Click")[0] == 200
+    assert subscribers.counts(store)["press"]["left"] == 100
+
+
+def send(port, path, body):
+    """A form, sent."""
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 def test_a_replaced_feed_shows_at_once_through_nginx(home, port):
