@@ -101,13 +101,25 @@ class DeliveryFailed(EmbargoError):
     """A mail was not accepted.
 
     ``final`` means a repeat is pointless (5xx); else it is tried again later. ``unknown`` means the reply to the final dot was
-    lost, so that the mail may or may not have gone out (RFC 1047).
+    lost, so that the mail may or may not have gone out (RFC 1047). ``status`` is the enhanced code of the refusal (RFC 3463),
+    ``None`` where there was none. ``reached`` is false where the server could not be used at all: it would be the same for
+    every other mail.
     """
 
-    def __init__(self, problem: str, *, final: bool = False, unknown: bool = False) -> None:
+    def __init__(
+        self,
+        problem: str,
+        *,
+        final: bool = False,
+        unknown: bool = False,
+        status: str | None = None,
+        reached: bool = True,
+    ) -> None:
         super().__init__(problem)
         self.final = final
         self.unknown = unknown
+        self.status = status
+        self.reached = reached
 
 
 class RequestFailed(EmbargoError):

@@ -6,7 +6,7 @@ import os
 import sys
 from io import TextIOWrapper
 
-from scheduler.cli import care, check, clock, demo, explain, fence, records, rehearse, say, service  # noqa: F401 - each adds its commands
+from scheduler.cli import care, check, clock, demo, explain, fence, mail, records, rehearse, say, service  # noqa: F401 - each adds its commands
 from scheduler.cli.app import app
 from scheduler.errors import ConfigRefused, EmbargoError
 

@@ -1,4 +1,4 @@
-"""Commands for those who look after the service: trail, mail, doctor, backup."""
+"""Commands for those who look after the service: trail, doctor, backup."""
 
 from __future__ import annotations
 
@@ -11,23 +11,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from scheduler import config, embargo
 from scheduler.cli import say
-from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, Reason, RecordId, actor, app, missing, office
+from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app, missing, office
 from scheduler.cli.clock import look_at_clock
 from scheduler.config import ClockPart
 from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
 from scheduler.errors import EmbargoError, StoreRefused
-from scheduler.permissions import loose
-from scheduler.store import Store, fence, heads, ledger, open_store, records, trail
+from scheduler.permissions import loose, private_file
+from scheduler.store import Store, fence, heads, open_store, records, trail
 
 trail_app = typer.Typer(help="The trail: every decision, in order, and the proof that none was changed.")
-mail_app = typer.Typer(help="Mail: lists, the ledger, and what is uncertain.", no_args_is_help=True)
 app.add_typer(trail_app, name="trail")
-app.add_typer(mail_app, name="mail")
 
 _ENOUGH = 200 * 1024 * 1024
 
@@ -139,105 +136,32 @@ def export_trail(
     """Write the trail for an auditor: one row a line, as it is hashed. It holds embargo statements; docs/trail.md explains it."""
     with office(file, needed=True) as (_, store, now), store.read() as db:
         lines = trail.export(db, now=now)
-        if str(target) == "-":
-            sys.stdout.buffer.writelines(lines)
-            sys.stdout.buffer.flush()
+        if written(target, lines, what="export"):
             return
-        try:
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            raise EmbargoError(f"{target} is there already; it is left as it is. Name a new file.") from None
-        except OSError as error:
-            raise EmbargoError(f"The export {target} can't be written: {error.strerror}.") from error
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                out.writelines(lines)
-        except BaseException as error:
-            target.unlink()
-            if isinstance(error, OSError):
-                raise EmbargoError(f"The export {target} can't be written: {error.strerror}.") from error
-            raise
     say.put(f"[green]Written:[/] {say.plain(str(target))}, {target.stat().st_size:,} bytes.")
 
 
-@mail_app.command("lists")
-def mail_lists(file: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
-    """The mail lists and how many they reach."""
-    settings = config.read(file)
-    if as_json:
-        say.put_json(
-            [
-                {"id": name, "name": part.name, "recipients": len(part.recipients), "default": part.default}
-                for name, part in settings.lists.items()
-            ]
-        )
-        return
-    if not settings.lists:
-        say.put("No mail list is configured. Add one under `mail: lists:` in config.yaml.")
-        return
-    table = say.table("list", "name", "recipients", "default")
-    for name, part in settings.lists.items():
-        table.add_row(name, Text(part.name), str(len(part.recipients)), "yes" if part.default else "")
-    say.out.print(table)
-
-
-@mail_app.command("ledger")
-def mail_ledger(
-    record_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Of one record only.")] = None,
-    file: ConfigFile = CONFIG,
-    as_json: AsJson = False,
-) -> None:
-    """What is owed, sent, failed and uncertain, to the unit."""
-    with office(file) as (_, store, _now):
-        if record_id is not None:
-            records.get(store, record_id)
-        balance = ledger.balance(store, record_id=record_id)
-        troubled = ledger.troubled(store, record_id=record_id)
-    if as_json:
-        say.put_json({"mailings": say.rows_json(balance), "troubled": say.rows_json(troubled)})
-        return
-    if not balance:
-        say.put("No mail has been owed yet.")
-        return
-    table = say.table("record", "purpose", "list", "audience", "sent", "failed", "uncertain", "pending")
-    for row in balance:
-        in_hand = row["pending"] + row["claimed"] + row["sending"]
-        audience = str(row["audience"]) if row["frozen_at"] else "not yet"
-        table.add_row(
-            Text(f"{row['record_id']} ({row['revision']})"),
-            row["purpose"],
-            row["list"],
-            audience,
-            *(str(row[name]) for name in ("sent", "failed", "uncertain")),
-            str(in_hand),
-        )
-    say.out.print(table)
-    for row in troubled:
-        say.put(
-            f"[red]{row['state']}[/]  {say.plain(row['recipient'])}  "
-            f"[dim]{say.plain(row['record_id'])}, try {row['attempts']}[/]\n"
-            f"      {say.plain(row['problem'] or '')}"
-        )
-    if any(row["state"] == "uncertain" for row in troubled):
-        say.put("To decide about uncertain mails: embargo mail resolve ID --resend, or --sent.")
-
-
-@mail_app.command("resolve")
-def mail_resolve(
-    record_id: RecordId,
-    reason: Reason,
-    resend: Annotated[
-        bool, typer.Option("--resend/--sent", help="Send again, byte for byte the same; or take them for sent.")
-    ],
-    file: ConfigFile = CONFIG,
-    who: Actor = None,
-) -> None:
-    """Decide about the mails of a record that are uncertain."""
-    with office(file) as (_, store, now):
-        records.get(store, record_id)
-        count = ledger.resolve(store, record_id=record_id, resend=resend, reason=reason, now=now, actor=actor(who))
-    act = "will be sent again" if resend else "are taken for sent"
-    say.put(f"{count} mail{'s' if count != 1 else ''} {act}." if count else "No mail of this record is uncertain.")
+def written(target: Path, lines: Iterable[bytes], *, what: str) -> bool:
+    """Writes to standard output where `target` is ``-``, and says so; else to a new file that is its owner's alone."""
+    if str(target) == "-":
+        sys.stdout.buffer.writelines(lines)
+        sys.stdout.buffer.flush()
+        return True
+    try:
+        descriptor = private_file(target)
+    except FileExistsError:
+        raise EmbargoError(f"{target} is there already; it is left as it is. Name a new file.") from None
+    except OSError as error:
+        raise EmbargoError(f"The {what} {target} can't be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            out.writelines(lines)
+    except BaseException as error:
+        target.unlink()
+        if isinstance(error, OSError):
+            raise EmbargoError(f"The {what} {target} can't be written: {error.strerror}.") from error
+        raise
+    return False
 
 
 @app.command()

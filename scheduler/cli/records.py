@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from email import message_from_bytes
+from email.policy import SMTP
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -208,7 +210,9 @@ def _question(asker: str | None, outlet: str | None) -> str:
 def preview(
     record_id: RecordId,
     file: ConfigFile = CONFIG,
-    kind: Annotated[str, typer.Option("--as", help="page, rss, atom, json or mail.")] = "page",
+    kind: Annotated[
+        str, typer.Option("--as", help="page, rss, atom, json, mail, or a part of the mail: mail.html, mail.txt.")
+    ] = "page",
 ) -> None:
     """What a record will look like, on standard output; nothing is written."""
     with office(file) as (parts, store, _):
@@ -218,10 +222,13 @@ def preview(
         data = parts.renderer.alone(release)[documents[kind]]
     elif kind == "page":
         data = parts.renderer.page(release)
-    elif kind == "mail":
+    elif kind in {"mail", "mail.html", "mail.txt"}:
         data = _mail(parts, release)
+        if kind != "mail":
+            part = message_from_bytes(data, policy=SMTP).get_body(("html" if kind == "mail.html" else "plain",))
+            data = part.get_content().encode() if part else b""
     else:
-        raise typer.BadParameter("say page, rss, atom, json or mail", param_hint="--as")
+        raise typer.BadParameter("say page, rss, atom, json, mail, mail.html or mail.txt", param_hint="--as")
     typer.get_binary_stream("stdout").write(data)
 
 
@@ -229,7 +236,10 @@ def _mail(parts: Any, release: Release) -> bytes:
     if not parts.lists:
         raise MoveRefused(release.id, "no mail list is configured, so no mail would be sent.")
     list_id, known = next(iter(parts.lists.items()))
-    data: bytes = parts.letter(release, purpose=Purpose.RELEASE, list_id=list_id, list_name=known.name)
+    purpose = Purpose.CORRECTION if release.correction else Purpose.RELEASE
+    if release.retraction:
+        purpose = Purpose.RETRACTION
+    data: bytes = parts.letter(release, purpose=purpose, list_id=list_id, list_name=known.name)
     return data
 
 

@@ -8,6 +8,7 @@ import stat
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from email import policy
+from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -21,24 +22,7 @@ MAIL = {
     "recipient": "Desk <desk@example.org>",
 }
 # A key and a certificate for localhost and 127.0.0.1, valid until 2120, made for these tests and good for nothing else.
-PEM = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJ4IV0JfVzfFoNssJ
-yzpnKoJqRbU87UkoeGjwiH28r+ihRANCAARG0mfHy63v21kqsf8cIJUd6Wtu/Ay2
-jnkTJ8mQNV/tZsQzgicNZ0BTnxKGrs35uMMYcTq/xXcpzw4gBTdYIEUP
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBjTCCATKgAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
-c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
-CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEbSZ8fLre/bWSqx
-/xwglR3pa278DLaOeRMnyZA1X+1mxDOCJw1nQFOfEoauzfm4wxhxOr/FdynPDiAF
-N1ggRQ+jczBxMA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgKEMBMGA1Ud
-JQQMMAoGCCsGAQUFBwMBMB0GA1UdDgQWBBQruOOg7PKN/vyVMgkAFo5PknHV1zAa
-BgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZIzj0EAwIDSQAwRgIhAKr5
-qxT5pQV/uNsjbBX+qPss8OO4kj9QVrPZcoD2G2ZyAiEAjoQj0NQ4qqQ3LiAk8gtN
-MTqu80yUG8wjIX71PEBz9JU=
------END CERTIFICATE-----
-"""
+PEM = (Path(__file__).parents[1] / "loopback.pem").read_text()
 
 
 class Inbox:
@@ -77,6 +61,7 @@ class Hostile:
     def __init__(self, answers) -> None:
         self.answers = {verb: list(each) if isinstance(each, list) else [each] for verb, each in answers.items()}
         self.bodies = []
+        self.verbs = []
         self.connections = 0
 
     async def say(self, writer, verb, otherwise) -> bool:
@@ -93,6 +78,7 @@ class Hostile:
             going = await self.say(writer, "greeting", "220 hello\r\n")
             while going and (line := await reader.readline()):
                 verb = line.split()[0].decode().lower()
+                self.verbs.append(verb)
                 if not (going := await self.say(writer, verb, "354 go on\r\n" if verb == "data" else "250 ok\r\n")):
                     break
                 if verb == "data" and self.answers.get("data", ["354"])[0].startswith("354"):
@@ -245,6 +231,7 @@ def test_an_address_that_is_refused_does_not_hold_up_the_next(tmp_path):
         ({"ehlo": "502 what\r\n"}, False),
         ({"mail": "550 5.7.1 sender not allowed\r\n"}, False),
         ({"mail": "530 5.7.0 log in first\r\n"}, False),
+        ({"mail": "552 5.3.4 too big\r\n"}, True),
         ({"mail": ""}, False),
         ({"rcpt": "452 too many\r\n"}, False),
         ({"rcpt": "421 closing down\r\n"}, False),

@@ -27,7 +27,7 @@ def documented():
 
 @pytest.fixture(scope="module")
 def given():
-    """Template -> the variables it is given whenever it is rendered: all that a start renders, and a mail."""
+    """Template -> the variables it is given whenever it is rendered: all that a start renders, and the mails."""
     seen = defaultdict(list)
     with pytest.MonkeyPatch.context() as patch:
         plain = Template.render
@@ -49,12 +49,23 @@ def given():
                 newsroom_url="https://press.example.org/",
                 sender="press@example.org",
             )
+        mail.invitation(
+            environment(),
+            newsroom_name="Office",
+            newsroom_url="https://press.example.org/",
+            sender="press@example.org",
+            recipient="reader@example.org",
+            lists=["Press"],
+            token=mail.NOBODY,
+            message_id="<one@example.org>",
+            at=samples.NEVER,
+        )
     return seen
 
 
 def test_every_template_is_documented():
     """The table names each shipped template, and no other."""
-    shipped = {path.name for path in (ROOT / "templates").iterdir()} - {"base.html"}
+    shipped = {path.name for path in (ROOT / "templates").iterdir()} - {"base.html", "mail-base.html"}
     assert documented().keys() == shipped
 
 

@@ -1,0 +1,163 @@
+"""The commands about mail, as a person types them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from test_cli import said
+
+from scheduler.record import Purpose
+from scheduler.store import ledger, open_store, subscribers
+from scheduler.store.ledger import progress
+
+PEOPLE = 'email;name\nann@example.org;"Lee, Ann"\n=cmd@example.org;=1+1\nzoe@example.net;Zoë\n'
+
+
+@pytest.fixture
+def store(house):
+    opened = open_store(f"sqlite:///{house.folder}/var/embargo.db")
+    yield opened
+    opened.close()
+
+
+def test_lists_in_and_out(house, store):
+    """A CSV is imported all or nothing, exported with how everybody stands and without formulas, and read again as it was."""
+    (house.folder / "l.csv").write_text(PEOPLE + "nobody\n")
+    assert "l.csv:5: The address is not of the form" in said(house, 1, "mail", "import", "press", "l.csv", "-r", "Fair")
+    assert not list(subscribers.members(store))
+    (house.folder / "l.csv").write_text(PEOPLE)
+    assert "3 added to press; 0 of 3" in said(house, 0, "mail", "import", "press", "l.csv", "-r", "Fair")
+    assert "Did you mean 'press'?" in said(house, 1, "mail", "import", "pres", "l.csv", "-r", "Fair")
+    said(house, 0, "mail", "remove", "press", "zoe@example.net", "-r", "She said so")
+    again = said(house, 1, "mail", "remove", "press", "zoe@example.net", "-r", "She said so")
+    assert "List 'press': his place there is `left` already; nothing was changed." in again
+
+    assert "Written: out.csv" in said(house, 0, "mail", "export", "press", "out.csv")
+    out = house.folder / "out.csv"
+    assert (out.stat().st_mode & 0o777, out.read_bytes()[:3]) == (0o600, b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(out.read_text("utf-8-sig"))))
+    assert [(row["email"], row["name"], row["state"], row["reason"]) for row in rows] == [
+        ("'=cmd@example.org", "'=1+1", "active", "Fair"),
+        ("ann@example.org", "Lee, Ann", "active", "Fair"),
+        ("zoe@example.net", "Zoë", "left", "She said so"),
+    ]
+    assert "2 added to wire" in said(house, 0, "mail", "import", "wire", "out.csv", "-r", "Those too")
+    wire = [each.recipient for each in subscribers.members(store, list_id="wire")]
+    assert wire == ["=1+1 <=cmd@example.org>", "Lee, Ann <ann@example.org>"]
+    [press, _] = house.json("mail", "lists")
+    assert press["subscribers"] == {"active": 2, "left": 1, "bounced": 0, "complained": 0, "asked": 0}
+    trail = house.json("trail")
+    assert [row["event"] for row in trail] == ["subscribers_added", "subscriber_removed", "subscribers_added"]
+    assert {row["actor"] for row in trail} == {"editor@desk"}
+
+
+@pytest.fixture(autouse=True)
+def _database(house):
+    """The commands that change lists make no database; the service does."""
+    open_store(f"sqlite:///{house.folder}/var/embargo.db").close()
+
+
+def test_one_person(house, store):
+    """A person is added at his word, shown all that is stored about him, and erased; what still names him is pointed out."""
+    subscribers.read_office(store, list_id="press", recipients=["desk@example.org"], now=datetime.now(UTC))
+    assert "On the list wire: Desk <desk@example.org>." in said(
+        house, 0, "mail", "add", "wire", "Desk <desk@example.org>", "-r", "On the phone"
+    )
+    found = json.loads(house.run("mail", "export", "--address", "desk@example.org").stdout)
+    assert [(each["list"], each["origin"]) for each in found["subscriptions"]] == [
+        ("press", "office"),
+        ("wire", "command"),
+    ]
+    said(house, 2, "mail", "export")
+    text = said(house, 0, "mail", "forget", "DESK@example.org", "-r", "He asked for it")
+    assert "Erased: 2 rows about that address." in text
+    assert "It still stands in" in text
+    assert "config.yaml (mail: lists: press: recipients): take it out there" in text
+    assert "was erased" in said(house, 1, "mail", "add", "press", "desk@example.org", "-r", "Again")
+    said(house, 0, "mail", "add", "press", "desk@example.org", "-r", "Again", "--anew")
+    assert subscribers.counts(store)["press"]["active"] == 1
+
+
+def test_a_pipe_for_bounces(house, store, tmp_path):
+    """`embargo mail bounce` takes any message, so that the mail system bounces no bounce, and says 75 to bring it again."""
+    assert "about nobody of ours" in said(house, 0, "mail", "bounce", stdin="Subject: Hello\n\nWords.\n")
+    store.close()
+    (tmp_path / "var" / "embargo.db").unlink()
+    assert "no database" in said(house, 75, "mail", "bounce", stdin="Subject: Hello\n\nWords.\n")
+
+
+def released(office, *people):
+    subscribers.read_office(office.store, list_id="press", recipients=people, now=office.clock())
+    office.record("one", embargo="none")
+    office.lift()
+    for mailing in ledger.to_freeze(office.store):
+        while ledger.freeze(office.store, mailing, now=office.clock()) is not None:
+            pass
+
+
+def test_how_far_a_mailing_is(office):
+    """Progress adds up to the audience, has the rate of the last minute, the time left, and the domains that make trouble."""
+    released(
+        office, *(f"reader{number}@example.org" for number in range(90)), *(f"r{n}@slow.example" for n in range(10))
+    )
+    at = office.clock()
+    micros = int(at.timestamp()) * 10**6
+    office.raw(f"UPDATE deliveries SET state = 'sent', settled_at = {micros - 120 * 10**6} WHERE id <= 30")
+    office.raw(f"UPDATE deliveries SET state = 'sent', settled_at = {micros - 20 * 10**6} WHERE id BETWEEN 31 AND 60")
+    office.raw(
+        f"UPDATE deliveries SET state = 'failed', settled_at = {micros}, problem = 'x' WHERE id BETWEEN 61 AND 64"
+    )
+    office.raw(f"UPDATE deliveries SET due_at = {micros + 1}, problem = '451' WHERE id BETWEEN 65 AND 66")
+    office.raw(f"UPDATE mailings SET owed_at = {micros - 300 * 10**6}")
+    [found] = progress(office.store, now=at)
+    assert (found.record_id, found.purpose, found.list, found.frozen) == ("one", Purpose.RELEASE, "press", True)
+    assert (found.audience, found.sent, found.failed, found.suppressed, found.uncertain) == (100, 60, 4, 0, 0)
+    assert (found.pending, found.rate, found.left_for) == (36, 0.5, timedelta(seconds=72))
+    addresses = [
+        row[0].rpartition("@")[2] for row in office.raw("SELECT address FROM deliveries WHERE id BETWEEN 61 AND 66")
+    ]
+    assert dict(found.errors) == {domain: addresses.count(domain) for domain in set(addresses)}
+
+
+FOLLOW = [sys.executable, "-m", "scheduler", "mail", "--follow"]
+
+
+def test_following_a_mailing(house):
+    """On a terminal the progress is drawn anew until everything has ended; into a pipe goes a line a change."""
+    assert "No mail has been owed yet." in said(house, 0, "mail")
+    said(house, 0, "add", str(house.record("one", embargo="none")))
+    said(house, 0, "lift", "one", "--reason", "Now")
+    master, slave = pty.openpty()
+    piped = subprocess.Popen(FOLLOW, cwd=house.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    drawn = subprocess.Popen(FOLLOW, cwd=house.folder, stdout=slave, stderr=slave, stdin=slave)
+    os.close(slave)
+    assert piped.stdout.readline() == (
+        "one (1) release press: 0 of 0 sent, 0 failed, 0 suppressed, 0 uncertain, 0 pending\n"
+    )
+    said(house, 0, "worker", "--once")
+    lines = piped.communicate()[0].splitlines()
+    assert lines[-1] == "one (1) release press: 2 of 2 sent, 0 failed, 0 suppressed, 0 uncertain, 0 pending"
+    shown = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    assert (piped.returncode, drawn.wait()) == (0, 0)
+    assert b"one (1)" in shown
+    os.close(master)
+    [mailing] = house.json("mail")["mailings"]
+    assert (mailing["audience"], mailing["sent"], mailing["pending"], mailing["errors"]) == (2, 2, 0, {})
+    [row] = house.json("mail", "ledger", "one")["mailings"]
+    assert (row["audience"], row["suppressed"]) == (2, 0)
