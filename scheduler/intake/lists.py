@@ -26,8 +26,8 @@ def read(path: Path) -> Iterator[str]:
 
     A CSV (UTF-8; comma, semicolon or tab) begins with the names of its columns: `email` is needed, `name` used, others are passed
     over; where our own export has a `state` that is not `active`, so is the line. A file without columns has one recipient a
-    line. Empty lines count for nothing. Raises :class:`FileRefused` at the first
-    line that names nobody a mail can reach: whoever must not take in half a file reads it twice.
+    line. Empty lines count for nothing. Raises :class:`FileRefused` at the first line that names nobody a mail can reach: whoever
+    must not take in half a file reads it twice.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 
@@ -35,6 +35,7 @@ _GATHER = 0.05
 """Seconds for which answers are gathered before they are settled together."""
 
 _GAPS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4))
+_SHORT_REST, _LONG_REST = timedelta(seconds=5), timedelta(minutes=1)
 _ASK_FOR = timedelta(days=1)
 GIVE_UP_AFTER = timedelta(days=4)
 """RFC 5321 section 4.5.4.1 asks for four to five days."""
@@ -79,6 +80,8 @@ class Postroom:
         self._ready: list[tuple[Delivery, str, bytes]] = []
         self._outcomes: list[Outcome] = []
         self._refused: list[tuple[Delivery, DeliveryFailed]] = []
+        self._rest_for = timedelta()
+        self._rest_until = datetime.fromtimestamp(0, UTC)
         self._running = 0
         self._enough = 1
         self._answered = asyncio.Event()
@@ -102,7 +105,7 @@ class Postroom:
         renewed = turned = loop.time()
         await asyncio.to_thread(self._look_after)
         while True:
-            stopping = stop.is_set() or not may()
+            stopping = stop.is_set() or self._is_resting() or not may()
             if stopping and self._ready:
                 self._ready.clear()
                 await asyncio.to_thread(ledger.give_back, self._store, worker=self._worker)
@@ -261,22 +264,42 @@ class Postroom:
         return release
 
     async def _deliver(self, delivery: Delivery, message: bytes) -> Outcome:
-        state, problem, due_at = DeliveryState.SENT, None, None
+        about = partial(Outcome, id=delivery.id, epoch=delivery.epoch)
         try:
             sender = return_path(self._bounces, delivery.token) if self._bounces else self._sender
             await self._transport.send(message=message, sender=sender, recipient=delivery.recipient)
         except DeliveryFailed as error:
-            state, problem = DeliveryState.UNCERTAIN, str(error)
-            if not error.unknown:
-                gap = None if error.final else _next_try(delivery.attempts)
-                state = DeliveryState.FAILED if gap is None else DeliveryState.PENDING
-                due_at = None if gap is None else self._clock() + gap
-                if error.final:
-                    self._refused.append((delivery, error))
+            return self._failed(delivery, error, about)
         except Exception as error:  # noqa: BLE001 - a bug met by one mail must not cost the others their outcome
-            state = DeliveryState.UNCERTAIN
             problem = f"sending it broke off with {type(error).__name__}; it may or may not have gone out"
-        return Outcome(id=delivery.id, epoch=delivery.epoch, state=state, problem=problem, due_at=due_at)
+            return about(state=DeliveryState.UNCERTAIN, problem=problem)
+        self._rest_for = timedelta()
+        return about(state=DeliveryState.SENT)
+
+    def _failed(self, delivery: Delivery, error: DeliveryFailed, about: Callable[..., Outcome]) -> Outcome:
+        if error.unknown:
+            return about(state=DeliveryState.UNCERTAIN, problem=str(error))
+        if error.final:
+            self._refused.append((delivery, error))
+            return about(state=DeliveryState.FAILED, problem=str(error))
+        now = self._clock()
+        gap = _next_try(delivery.attempts)
+        if not error.reached:
+            self._rest(now)
+            gap = _GAPS[0] if now - delivery.owed_at < GIVE_UP_AFTER else None
+        if gap is None:
+            return about(state=DeliveryState.FAILED, problem=str(error))
+        return about(state=DeliveryState.PENDING, problem=str(error), due_at=now + gap, counted=error.reached)
+
+    def _rest(self, now: datetime) -> None:
+        """No server can be reached: every other mail would fail in the same way, and is left in peace for a while."""
+        if not self._is_resting():
+            self._rest_for = min(max(2 * self._rest_for, _SHORT_REST), _LONG_REST)
+            self._rest_until = now + self._rest_for
+
+    def _is_resting(self) -> bool:
+        # A clock that was set back must not prolong it.
+        return timedelta() < self._rest_until - self._clock() <= self._rest_for
 
     async def invite(self) -> int:
         """Asks those who want to be put on a list to confirm it: a mail each, never a second one. Gives how many went out."""

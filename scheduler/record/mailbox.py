@@ -29,10 +29,11 @@ def mailbox(text: str) -> tuple[str, str]:
         raise ValueError("has letters outside ASCII before the '@', which few servers can deliver to.")
     if not _LOCAL.fullmatch(local):
         raise ValueError("is not of the form name@example.org.")
-    return name, f"{local}@{_ascii(domain)}"
+    return name, f"{local}@{host_name(domain)}"
 
 
-def _ascii(domain: str) -> str:
+def host_name(domain: str) -> str:
+    """A domain as A-labels in lower case. Raises :class:`ValueError` as `mailbox` does."""
     if _DOMAIN.fullmatch(domain):
         return domain
     if _DEVIATING.search(domain):

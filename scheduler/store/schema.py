@@ -357,5 +357,5 @@ trail_head = Table(
     Column("only", Integer, primary_key=True, autoincrement=False),
     Column("seq", _RowId, nullable=False),
     Column("hash", Text, nullable=False),
-    CheckConstraint("only = 1", name="there_is_one_trail"),
+    CheckConstraint('"only" = 1', name="there_is_one_trail"),
 )

@@ -6,14 +6,12 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from scheduler.record.mailbox import mailbox
+
 LONGEST = 254
 """Characters of an address (RFC 5321 section 4.5.3.1.3, less the brackets)."""
 LONGEST_NAME = 60
 
-# RFC 5322 section 3.4.1, without what no provider gives out: quoted parts and comments.
-_LOCAL = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
-_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?!\d+$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_TWO_MEANINGS = re.compile("[\u00df\u03c2\u200c\u200d]")  # IDNA 2003 and 2008 read them differently (UTS 46 section 4)
 # Whatever could be a link, or something else than a name: others' mailboxes are not for advertising.
 _IN_NAMES = frozenset(" .,'()-\u00b7\u200c\u200d\u2019")
 _LINKED = re.compile(r"\w\.\w{2,}", re.IGNORECASE)
@@ -54,11 +52,11 @@ def _is_name(name: str) -> bool:
 
 
 def _reachable(email: str) -> bool:
-    local, _, domain = email.rpartition("@")
-    if len(email) > LONGEST or len(local) > 64 or not _LOCAL.fullmatch(local) or _TWO_MEANINGS.search(domain):
+    if len(email) > LONGEST or "<" in email:
         return False
     try:
-        name = domain.encode("idna").decode().lower()
-    except UnicodeError:
+        _, address = mailbox(email)
+    except ValueError:
         return False
-    return len(name) < LONGEST and _DOMAIN.fullmatch(name) is not None
+    # A host of this machine's own network, or a number, is nobody's provider.
+    return re.fullmatch(r".+@.+\.(?!\d+$)[^.]+", address) is not None

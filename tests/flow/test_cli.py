@@ -501,7 +501,7 @@ def test_the_proof(house):
 def test_the_ledger_and_the_lists(house):
     """Lists, ledger and worker: what is owed, what was sent, and that it is sent once."""
     lists = house.json("mail", "lists")
-    assert lists == [
+    assert [{key: each[key] for key in ("id", "name", "recipients", "default")} for each in lists] == [
         {"id": "press", "name": "Press list", "recipients": 2, "default": True},
         {"id": "wire", "name": "Wire", "recipients": 1, "default": False},
     ]

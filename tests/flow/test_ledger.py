@@ -316,3 +316,45 @@ def test_an_invitation_that_a_server_puts_off_goes_later(office, post):
     office.clock.pass_by(minutes=5)
     assert asyncio.run(room.invite()) == 1
     assert [to for to, _ in post.taken] == ["Ada <ada@example.org>"]
+
+
+def test_while_no_server_can_be_reached_no_mail_has_its_try(office):
+    """A relay that is down costs no mail a try or a growing gap: nearly all are left in peace, and all go when it is back."""
+    tried = []
+
+    class Down(Post):
+        async def send(self, **mail):
+            tried.append(mail["recipient"])
+            raise DeliveryFailed("relay can't be reached", reached=False)
+
+    people = tuple(f"p{number}@example.org" for number in range(300))
+    lists = {"press": MailList(name="Press", recipients=people)}
+    released(office)
+    room = worker(office, Down(), lists)
+    for _ in range(20):
+        drain(room)
+        office.clock.pass_by(seconds=30)
+    assert 20 < len(tried) < 300
+    assert tally(office) == {"pending": 300}
+    assert office.raw("SELECT max(attempts) FROM deliveries") == [(0,)]
+    back = Post()
+    office.clock.pass_by(minutes=1)
+    assert drain(worker(office, back, lists)) == 300
+    assert tally(office) == {"sent": 300}
+
+
+def test_a_relay_that_stays_away_is_given_up_after_four_days(office):
+    """A mail that no server could be reached for in four days has failed, and says so."""
+
+    class Down(Post):
+        async def send(self, **_mail):
+            raise DeliveryFailed("relay can't be reached", reached=False)
+
+    released(office)
+    drain(worker(office, Down()))
+    office.clock.pass_by(days=3, hours=23)
+    drain(worker(office, Down()))
+    assert tally(office) == {"pending": 2}
+    office.clock.pass_by(hours=1, minutes=2)
+    drain(worker(office, Down()))
+    assert tally(office) == {"failed": 2}

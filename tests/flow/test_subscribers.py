@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scheduler.errors import EmbargoError
 from scheduler.record import DeliveryState, Membership
-from scheduler.store import ledger, open_store, subscribers, trail
+from scheduler.store import ledger, open_store, schema, subscribers, trail
 from scheduler.store.subscribers import TOKEN, by_token, members, office, put_off
 
 ACTIVE, LEFT, BOUNCED, COMPLAINED = Membership
@@ -212,6 +212,10 @@ def ask(store, who=ANN, *, lists=("press",), now=NOW):
     return subscribers.ask(store, recipient=who, lists=lists, wording="I agree.", asked_from="192.0.2.0/24", now=now)
 
 
+def to_send(store, *, now=NOW):
+    return subscribers.asks_to_send(store, now=now, limit=10)
+
+
 def confirm(store, token, *, now=NOW):
     return subscribers.confirm(store, token=token, confirmed_from="198.51.100.0/24", now=now)
 
@@ -269,6 +273,20 @@ def test_floods(store):
     assert taken == 100
     assert not ask(store, now=late + timedelta(seconds=59))
     assert ask(store, now=late + timedelta(seconds=61))
+
+
+def test_an_invitation_that_no_server_took(store):
+    """An invitation that no server took is due again at its time, once more to one worker alone."""
+    ask(store)
+    [waiting] = to_send(store)
+    later = NOW + timedelta(minutes=5)
+    assert subscribers.announce_ask(store, ask_id=waiting.id, now=NOW)
+    subscribers.settle_ask(store, ask_id=waiting.id, problem="451 later", now=NOW, due_at=later)
+    assert to_send(store) == []
+    assert to_send(store, now=later) == [waiting]
+    assert subscribers.announce_ask(store, ask_id=waiting.id, now=later)
+    subscribers.settle_ask(store, ask_id=waiting.id, problem=None, now=later)
+    assert to_send(store, now=later + timedelta(days=1)) == []
 
 
 # --- erasure
@@ -333,6 +351,8 @@ def test_what_has_not_gone_does_not_go(office):
     assert [row[0] for row in found] == ["suppressed", "uncertain", "suppressed", "sending", "sent"]
     assert {row[2:] for row in found} == {(0, 1, 1)}
     assert office.raw("SELECT id FROM deliveries ORDER BY id") == before
+    ended = office.raw("SELECT settled_at FROM deliveries WHERE state IN ('suppressed', 'uncertain')")
+    assert ended == [(schema.micros(NOW),)] * 3
 
 
 def test_who_asks_again_was_not_erased_for_ever(store):

@@ -10,14 +10,8 @@ from ipaddress import ip_address
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from scheduler.errors import RenderRefused
+from scheduler.record import mailbox as record
 
-_NAMED = re.compile(r"\s*(.*?)\s*<\s*([^<>]*?)\s*>\s*", re.DOTALL)
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LOCAL = re.compile(rf"(?=.{{1,64}}\Z){_ATOM}(\.{_ATOM})*")
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
-# IDNA 2003, which Python speaks, maps these to other names than IDNA 2008, by which domains are given out today.
-_DEVIATING = re.compile("[ßς\u200c\u200d]")
 _BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _LONGEST = 998  # RFC 5322 section 2.1.1
@@ -55,22 +49,14 @@ def words(text: str, *, phrase: bool = False) -> list[str]:
 
 
 def mailbox(text: str, what: str) -> tuple[str, str]:
-    """The display name, which may be empty, and the address, its domain as A-labels in lower case (RFC 5890 section 2.3.2.1).
+    """The display name, which may be empty, and the address, its domain as A-labels in lower case.
 
     :raises RenderRefused: `what` it is, and why no mail can have it
     """
-    match = _NAMED.fullmatch(text)
-    name, address = match.groups() if match else ("", text.strip())
-    if len(name) > 1 and name[0] == name[-1] == '"':
-        name = re.sub(r"\\(.)", r"\1", name[1:-1])
-    local, _, host = address.rpartition("@")
-    if not local.isascii():
-        raise RenderRefused(
-            output="mail", problem=f"{what} has letters outside ASCII before the '@', which few servers can deliver to."
-        )
-    if not _LOCAL.fullmatch(local):
-        raise RenderRefused(output="mail", problem=f"{what} is not of the form name@example.org.")
-    return name, f"{local}@{host_name(host, what)}"
+    try:
+        return record.mailbox(text)
+    except ValueError as error:
+        raise RenderRefused(output="mail", problem=f"{what} {error}") from None
 
 
 def address_field(name: str, display: str, address: str) -> bytes:
@@ -98,15 +84,10 @@ def _in_mailto(address: str) -> str:
 @lru_cache(maxsize=4096)
 def host_name(name: str, what: str) -> str:
     """A domain as A-labels in lower case. Raises :class:`RenderRefused`, which says `what` has it."""
-    if _DEVIATING.search(name):
-        raise RenderRefused(output="mail", problem=f"{what} has a domain that means two; write its xn-- form.")
     try:
-        made = name.encode("idna").decode().lower()
-    except UnicodeError:
-        made = ""
-    if not _DOMAIN.fullmatch(made):
-        raise RenderRefused(output="mail", problem=f"{what} has a domain that can't exist.")
-    return made
+        return record.host_name(name)
+    except ValueError as error:
+        raise RenderRefused(output="mail", problem=f"{what} {error}") from None
 
 
 def ascii_url(url: str) -> str:

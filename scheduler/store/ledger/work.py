@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from scheduler.record import Delivery, DeliveryState, Membership, Purpose, State
 from scheduler.store import subscribers as people
@@ -29,7 +42,7 @@ OUT_OF_DATE = and_(
 class Outcome:
     """How sending ended: `sent`, `failed`, `uncertain`, or `pending` (to be tried again at ``due_at``).
 
-    ``epoch`` is the delivery's, as it was taken.
+    ``epoch`` is the delivery's, as it was taken. What is `pending` without having ``counted`` was no try: no server was reached.
     """
 
     id: int
@@ -37,6 +50,7 @@ class Outcome:
     state: DeliveryState
     problem: str | None = None
     due_at: datetime | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +205,8 @@ def _claim(db: Connection, *, worker: str, now: datetime, lease_for: timedelta, 
 def _described(db: Connection, taken: Sequence[Any]) -> tuple[Delivery, ...]:
     if not taken:
         return ()
-    named = select(mailings.c.id, mailings.c.list).where(mailings.c.id.in_({row.mailing_id for row in taken}))
-    lists = {row.id: row.list for row in db.execute(named)}
+    named = select(mailings.c.id, mailings.c.list, mailings.c.owed_at)
+    about = {row.id: row for row in db.execute(named.where(mailings.c.id.in_({row.mailing_id for row in taken})))}
     key = people.secret_in(db)
     return tuple(
         Delivery(
@@ -201,10 +215,11 @@ def _described(db: Connection, taken: Sequence[Any]) -> tuple[Delivery, ...]:
             record_id=row.record_id,
             revision=row.revision,
             purpose=Purpose(row.purpose),
-            list=lists[row.mailing_id],
+            list=about[row.mailing_id].list,
             recipient=row.recipient,
             attempts=row.attempts,
-            token=people.token_of(key, list_id=lists[row.mailing_id], address=row.address),
+            owed_at=about[row.mailing_id].owed_at,
+            token=people.token_of(key, list_id=about[row.mailing_id].list, address=row.address),
             earlier=_earlier(db, row) if row.purpose != Purpose.RELEASE else (),
         )
         for row in taken
@@ -336,8 +351,17 @@ def _settle(db: Connection, outcomes: Sequence[Outcome], *, worker: str, now: da
         # Nobody took it, unless an earlier try, settled as uncertain, may have arrived.
         name = case((deliveries.c.settled_at.is_(None), null()), else_=deliveries.c.message_id)
         later = update(deliveries).where(_IN_HAND)
-        later = later.values(_outcome() | {"message_id": name, "due_at": bindparam("due", type_=Instant)})
-        db.execute(later, [_row(each, worker) | {"due": each.due_at} for each in again])
+        later = later.values(
+            _outcome()
+            | {
+                "message_id": name,
+                "due_at": bindparam("due", type_=Instant),
+                "attempts": deliveries.c.attempts - bindparam("uncounted", type_=Integer),
+            }
+        )
+        db.execute(
+            later, [_row(each, worker) | {"due": each.due_at, "uncounted": int(not each.counted)} for each in again]
+        )
         _catch_up(db, [each.id for each in again], now=now)
 
 
