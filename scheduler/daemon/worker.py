@@ -137,12 +137,12 @@ def _audiences(postroom: Postroom, watch: _Watch) -> None:
             say("audience_frozen", mails=added)
 
 
-def _said(name: str, what: object) -> None:
+def _said(_name: str, what: object) -> None:
     if isinstance(what, Exception):
-        alarm("list_refused", list=name, problem=str(what))
+        alarm("list_refused", problem=str(what))
     else:
         assert isinstance(what, subscribers.Reading)
-        say("list_read", list=name, added=what.added, gone=what.gone, total=what.total)
+        say("list_read", added=what.added, gone=what.gone, total=what.total)
 
 
 async def _invitations(postroom: Postroom, watch: _Watch) -> None:

@@ -61,7 +61,6 @@ _TROUBLES = {
 }
 _ONE_CLICK = [("List-Unsubscribe", "One-Click")]  # RFC 8058 section 3.1
 _LEAVING = {"list": [("leave", "list")], "all": [("leave", "all")]}
-_JOINING = [("join", "yes")]
 
 _LOGGER = logging.getLogger("embargo")
 
@@ -165,7 +164,7 @@ class Forms:
         if page == "subscribe":
             return self._form() if looks else await self._subscribe(sent, _network(scope))
         if page == "confirm":
-            return self._page("join.html", stage="ask", names=[]) if looks else await self._join(token, sent, scope)
+            return self._page("join.html", stage="ask", names=[]) if looks else await self._join(token, scope)
         return await (self._place(token) if looks else self._leave(token, sent))
 
     async def _subscribe(self, sent: list[tuple[str, str]], who: str) -> Answer:
@@ -192,9 +191,8 @@ class Forms:
             now=self._clock(),
         )
 
-    async def _join(self, token: str, sent: list[tuple[str, str]], scope: Mapping[str, Any]) -> Answer:
-        if sent != _JOINING:
-            raise Refused(HTTPStatus.BAD_REQUEST)
+    async def _join(self, token: str, scope: Mapping[str, Any]) -> Answer:
+        # Whatever is sent: who has the token has the mail, and no scanner of links makes a POST.
         found = await self._stored(lambda: self._confirm(token, _network(scope)))
         names = [self._name(each.list) for each in found or () if each.state is Membership.ACTIVE]
         if not names:
