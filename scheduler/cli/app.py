@@ -8,7 +8,6 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,9 +27,6 @@ _ORDER = (
     *("demo", "init", "check", "explain", "run", "worker", "add", "queue", "show", "preview", "rehearse", "confirm"),
     *("amend", "lift", "withdraw", "correct", "retract", "clock", "trail", "mail", "doctor", "backup", "adopt"),
 )
-
-_MAKER = "add"  # besides the service, the one command that makes a database
-_may_make = ContextVar("may_make", default=True)
 
 
 class _InOrder(TyperGroup):
@@ -108,12 +104,10 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
 
 @app.callback()
 def _options(
-    context: typer.Context,
-    version: Annotated[  # noqa: ARG001 - its callback has acted
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None:
-    _may_make.set(context.invoked_subcommand == _MAKER)
+) -> None: ...  # they act by themselves
 
 
 def asked() -> str:
@@ -133,10 +127,10 @@ def actor(name: str | None) -> str:
 
 
 @contextmanager
-def office(file: Path, *, needed: bool = False) -> Iterator[tuple[Parts, Store, datetime]]:
+def office(file: Path, *, needed: bool = False, new: bool = False) -> Iterator[tuple[Parts, Store, datetime]]:
     """The parts of the pipeline, the store (see `database`), and the present."""
     parts = build(config.read(file), tried=False)
-    with database(parts.config.database, needed=needed) as url:
+    with database(parts.config.database, needed=needed, new=new) as url:
         store = open_store(url)
         try:
             yield parts, store, clock.system()
@@ -145,14 +139,14 @@ def office(file: Path, *, needed: bool = False) -> Iterator[tuple[Parts, Store, 
 
 
 @contextmanager
-def database(url: str, *, needed: bool = False) -> Iterator[str]:
+def database(url: str, *, needed: bool = False, new: bool = False) -> Iterator[str]:
     """The address of the database. Where there is none yet that is said, and it is that of an empty one, gone afterwards.
 
-    A look makes none: one made by another user's look would be in the service's way. Raises :class:`StoreRefused` where one is
-    `needed`.
+    A look makes none: one made by another user's look would be in the service's way. What takes something in may make a `new`
+    one. Raises :class:`StoreRefused` where one is `needed`.
     """
     path = missing(url)
-    if path is None or _may_make.get():
+    if path is None or new:
         yield url
         return
     none = f"There is no database {path} yet: nothing has been taken in."

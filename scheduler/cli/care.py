@@ -260,6 +260,12 @@ def unwritable(folder: Path) -> bool:
 
 
 def _folder_findings(parts: Parts) -> Iterator[_Finding]:
+    if parts.config.lists and parts.config.http is None:
+        yield (
+            False,
+            "mail: each mail links to unsubscribe/ on the site, and nothing answers there without `http`",
+            "Set `http: listen`, and let your web server pass `unsubscribe/` on to it: deploy/nginx.conf.example.",
+        )
     for part in parts.config.records:
         there = part.folder.is_dir() and os.access(part.folder, os.R_OK | os.X_OK)
         yield there, f"records: {part.folder}", "It is no folder the service can read; create it."

@@ -15,8 +15,10 @@ from scheduler import clock, config, intake
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app
 from scheduler.cli.records import attached, load
+from scheduler.config import Config
 from scheduler.daemon.parts import Parts, build
 from scheduler.errors import FileRefused
+from scheduler.intake import lists
 from scheduler.intake.folder import Seen
 from scheduler.pipeline.accept import Judged, complete, judge
 from scheduler.record import Standing, State
@@ -50,7 +52,8 @@ def check(
                     problem=f"The id '{brief.id}' belongs to the record in {first}.",
                     remedy="Give this file another `id:`.",
                 )
-    good = all(
+    wrong = [] if files is not None else list(_wrong_lists(settings))
+    good = not wrong and all(
         result.draft.verdict.state is State.HELD if isinstance(result, Judged) else isinstance(result, Standing)
         for result in judged
     )
@@ -59,11 +62,17 @@ def check(
             {
                 "config": str(settings.file),
                 "good": good,
+                "lists": [
+                    {"file": each.file, "line": each.line, "problem": each.problem, "remedy": each.remedy}
+                    for each in wrong
+                ],
                 "records": [_json(each, result, now) for each, result in zip(seen, judged, strict=True)],
             }
         )
     else:
         say.put(f"[green]good[/]  {say.plain(str(file))}")
+        for refused in wrong:
+            _refused(refused.file, refused)
         for each, result in zip(seen, judged, strict=True):
             _print(each, result, now)
         if not seen:
@@ -132,13 +141,28 @@ def _print(seen: Seen, result: _Result, now: datetime) -> None:
         say.out.print(say.records_text([result], now))
         return
     if isinstance(result, FileRefused):
-        place = str(seen.path) if result.line is None else f"{seen.path}:{result.line}"
-        say.put(f"[bold red]refused[/]   {say.plain(place)}")
-        say.facts([("", result.problem, "red"), ("", result.remedy, "")])
+        _refused(str(seen.path), result)
         return
     held = result.draft.verdict.state is State.HELD
     say.put(f"{'[yellow]held[/]     ' if held else '[bold red]attention[/]'} {say.plain(str(seen.path))}")
     say.facts(list(_facts(result, now)))
+
+
+def _refused(path: str, refusal: FileRefused) -> None:
+    place = path if refusal.line is None else f"{path}:{refusal.line}"
+    say.put(f"[bold red]refused[/]   {say.plain(place)}")
+    say.facts([("", refusal.problem, "red"), ("", refusal.remedy, "")])
+
+
+def _wrong_lists(settings: Config) -> Iterator[FileRefused]:
+    """The files of mail lists that can't be used, each with its first mistake."""
+    for part in settings.lists.values():
+        if part.file is not None:
+            try:
+                for _ in lists.read(part.file):
+                    pass
+            except FileRefused as error:
+                yield error
 
 
 def _facts(result: Judged, now: datetime) -> Iterator[tuple[str, str, str]]:

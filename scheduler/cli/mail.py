@@ -111,7 +111,7 @@ def mail_import(
     who: Actor = None,
 ) -> None:
     """Put everybody in a CSV file on a list. Who has left it or was erased stays away; a bad line changes nothing."""
-    with office(file, needed=True) as (parts, store, now):
+    with office(file, new=True) as (parts, store, now):
         _known(parts.config, list_id)
         people = sum(1 for _ in lists.read(source))
         added, known = subscribers.add_many(
@@ -189,7 +189,7 @@ def mail_add(
     who: Actor = None,
 ) -> None:
     """Put somebody on a list at his word, also one who has left it."""
-    with office(file, needed=True) as (parts, store, now):
+    with office(file, new=True) as (parts, store, now):
         _known(parts.config, list_id)
         made = subscribers.add(
             store,
@@ -223,7 +223,7 @@ def mail_remove(
 @mail_app.command("forget")
 def mail_forget(address: Address, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Erase a person: all that is stored about an address, on every list. A hash stays, so that no file brings it back."""
-    with office(file, needed=True) as (parts, store, now):
+    with office(file, new=True) as (parts, store, now):
         person = address_of(_recipient(address))
         count = subscribers.forget(store, address=person, reason=reason, now=now, actor=actor(who))
         say.put(

@@ -76,7 +76,7 @@ def load(file: Path, settings: Config | None = None) -> Seen:
 def add(files: Files, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Take record files in: new ones are held, held ones amended, released ones corrected."""
     refused = 0
-    with office(file) as (parts, store, now):
+    with office(file, new=True) as (parts, store, now):
         for path in files:
             seen = load(path, parts.config)
             try:

@@ -59,10 +59,21 @@ def test_lists_in_and_out(house, store):
     assert {row["actor"] for row in trail} == {"editor@desk"}
 
 
-@pytest.fixture(autouse=True)
-def _database(house):
-    """The commands that change lists make no database; the service does."""
-    open_store(f"sqlite:///{house.folder}/var/embargo.db").close()
+def test_a_list_can_be_taken_in_before_the_service_has_run(house):
+    """The first thing a new installation does may be to import its list."""
+    (house.folder / "l.csv").write_text(PEOPLE)
+    assert "3 added to press" in said(house, 0, "mail", "import", "press", "l.csv", "-r", "From the old system")
+
+
+def test_the_file_of_a_list_is_checked(house):
+    """`embargo check` reads the files of lists, and says where one is wrong."""
+    house.config.write_text(house.config.read_text().replace("{name: Wire,", "{name: Wire, file: wire.csv,"))
+    assert "wire.csv" in said(house, 1, "check")
+    (house.folder / "wire.csv").write_text("email\nann@example.org\nnobody\n")
+    [wrong] = house.json("check")["lists"]
+    assert (wrong["line"], wrong["file"].endswith("wire.csv")) == (3, True)
+    (house.folder / "wire.csv").write_text("email\nann@example.org\n")
+    said(house, 0, "check")
 
 
 def test_one_person(house, store):

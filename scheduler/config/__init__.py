@@ -1,0 +1,8 @@
+"""``config.yaml`` -> one frozen, fully checked value."""
+
+from __future__ import annotations
+
+from scheduler.config.parts import ClockPart, Config
+from scheduler.config.reading import FALLBACK_VARIABLE, PASSWORD_VARIABLE, parse, read
+
+__all__ = ["FALLBACK_VARIABLE", "PASSWORD_VARIABLE", "ClockPart", "Config", "parse", "read"]
