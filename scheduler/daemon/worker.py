@@ -79,6 +79,7 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
         say("mail_sent", mails=await postroom.drain())
     else:
         watch = _Watch(store)
+        postroom.audiences.stopping = stop.is_set
         duties = [
             _over_and_over(stop, partial(postroom.send, stop, may=watch.may)),
             _over_and_over(stop, partial(asyncio.to_thread, _audiences, postroom, watch), every=LOOK_EVERY),
@@ -87,7 +88,9 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
         ]
         if (bounces := settings.mail.bounces) is not None and bounces.maildir is not None:
             duties.append(
-                _over_and_over(stop, partial(asyncio.to_thread, _reports, store, bounces.maildir, set()), every=5.0)
+                _over_and_over(
+                    stop, partial(asyncio.to_thread, _reports, store, bounces.maildir, set(), watch), every=5.0
+                )
             )
         await asyncio.gather(*duties)
     if leash:
@@ -154,8 +157,9 @@ def _tidy(store: Store) -> None:
     subscribers.purge_asks(store, now=clock.system())
 
 
-def _reports(store: Store, maildir: Path, seen: set[str]) -> None:
-    if taken := reports.collect(store, maildir, now=clock.system(), seen=seen):
+def _reports(store: Store, maildir: Path, seen: set[str], watch: _Watch) -> None:
+    # What came back for the original is not a copy's to take.
+    if watch.may() and (taken := reports.collect(store, maildir, now=clock.system(), seen=seen)):
         say("reports_taken", mails=taken)
 
 

@@ -42,10 +42,16 @@ class MailList:
         return chain(self.recipients, () if self.file is None else files.read(self.file))
 
 
+class _Stopped(Exception):
+    """The worker is told to stop."""
+
+
 class Audiences:
     """Keeps the database's lists as the office wants them, and freezes what is owed."""
 
     def __init__(self, *, store: Store, lists: Mapping[str, MailList], clock: Clock) -> None:
+        self.stopping: Callable[[], bool] = lambda: False
+        """Asked between two steps; what is left is for the next worker."""
         self._store = store
         self._lists = lists
         self._clock = clock
@@ -62,9 +68,12 @@ class Audiences:
                 continue
             try:
                 if known.file is not None:  # all or nothing: a bad line is found before anybody is taken off
-                    for _ in known.listed():
+                    for _ in self._until_stopped(known.listed()):
                         pass
-                found = subscribers.read_office(self._store, list_id=name, recipients=known.listed(), now=self._clock())
+                named = self._until_stopped(known.listed())
+                found = subscribers.read_office(self._store, list_id=name, recipients=named, now=self._clock())
+            except _Stopped:
+                return
             except (FileRefused, OSError) as error:
                 self._refused[name] = signature
                 said(name, error)
@@ -75,6 +84,12 @@ class Audiences:
                     meta.put(db, _SIGNED + name, signature)
             said(name, found)
 
+    def _until_stopped(self, recipients: Iterator[str]) -> Iterator[str]:
+        for each in recipients:
+            if self.stopping():
+                raise _Stopped
+            yield each
+
     def _signed(self, name: str) -> str | None:
         with self._store.read() as db:
             return meta.get(db, _SIGNED + name)
@@ -84,7 +99,7 @@ class Audiences:
         added = 0
         while True:
             waiting = ledger.to_freeze(self._store)
-            if not waiting:
+            if not waiting or self.stopping():
                 return added
             mailing = waiting[0]
             if mailing.purpose is Purpose.RELEASE and mailing.list not in self._lists:

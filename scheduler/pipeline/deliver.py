@@ -134,7 +134,8 @@ class Postroom:
     def _look_after(self) -> None:
         """Keeps this worker's leases, and takes up what others have left."""
         now = self._clock()
-        ledger.renew(self._store, worker=self._worker, now=now, lease_for=LEASE_FOR)
+        if self._running or self._ready:
+            ledger.renew(self._store, worker=self._worker, now=now, lease_for=LEASE_FOR)
         ledger.recover(self._store, now=now)
         if lists := self.audiences.to_repeat:
             ledger.repeat(self._store, lists=lists, now=now, after=_GAPS[0])

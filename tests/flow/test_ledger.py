@@ -358,3 +358,30 @@ def test_a_relay_that_stays_away_is_given_up_after_four_days(office):
     office.clock.pass_by(hours=1, minutes=2)
     drain(worker(office, Down()))
     assert tally(office) == {"failed": 2}
+
+
+def test_a_stop_in_the_middle_of_a_long_freeze(office, monkeypatch):
+    """A worker that is told to stop while it writes a long audience down stops after the step it is in; the next one goes on."""
+    monkeypatch.setattr("scheduler.store.ledger.audience.SEGMENT", 2)
+    released(office)
+    lists = {"press": MailList(name="Press", recipients=tuple(f"p{number}@example.org" for number in range(5)))}
+    audiences = worker(office, Post(), lists).audiences
+    audiences.read()
+    asked = iter([False, True])
+    audiences.stopping = lambda: next(asked)
+    assert audiences.freeze() == 2
+    assert freeze(office, lists) == 3
+    assert tally(office) == {"pending": 5}
+
+
+def test_a_list_that_is_half_read_when_the_worker_stops(office):
+    """A stop while a list is read takes nobody off it; the next worker reads it to its end."""
+    listed(office, press=(DESK, ZOE))
+    audiences = worker(office, Post(), {"press": MailList(name="Press", recipients=(WIRE, DESK))}).audiences
+    asked = iter([False, True])
+    audiences.stopping = lambda: next(asked)
+    audiences.read()
+    assert {each.address for each in subscribers.members(office.store) if each.listed} >= {DESK, "zoe@example.net"}
+    audiences.stopping = lambda: False
+    audiences.read()
+    assert {each.address for each in subscribers.members(office.store) if each.listed} == {DESK, WIRE}
