@@ -123,6 +123,8 @@ def _unseen() -> Iterator[Path]:
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)  # the one that asyncio ends in order
 
 

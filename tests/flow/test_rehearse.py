@@ -305,6 +305,8 @@ def test_an_interrupted_rehearsal_leaves_nothing(stage, number):
         cwd=stage.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Where the tests themselves run in the background of a shell, Ctrl-C is ignored, and that is handed down.
+        preexec_fn=(lambda: signal.signal(number, signal.SIG_DFL)) if number == signal.SIGINT else None,  # noqa: PLW1509 - no other thread runs here
     ) as process:
         eventually(lambda: list(stage.temporary.glob("embargo-rehearsal-*/mail/new/*")), "the first mail")
         [folder] = stage.temporary.glob("embargo-rehearsal-*")
