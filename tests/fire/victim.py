@@ -39,7 +39,7 @@ class Points:
 
 
 def arm(points: Points) -> None:
-    """Makes a boundary of every commit and statement that writes, and of every file that is made, half or all written, synced, moved."""
+    """Makes a boundary of every commit, every statement that writes, and every file that is made, half written, synced, moved."""
 
     @event.listens_for(Engine, "before_cursor_execute")
     def _statement(*call: object) -> None:
