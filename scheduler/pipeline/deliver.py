@@ -134,7 +134,7 @@ class Postroom:
     def _look_after(self) -> None:
         """Keeps this worker's leases, and takes up what others have left."""
         now = self._clock()
-        if self._running or self._ready:
+        if self._running or self._ready or self._outcomes:
             ledger.renew(self._store, worker=self._worker, now=now, lease_for=LEASE_FOR)
         ledger.recover(self._store, now=now)
         if lists := self.audiences.to_repeat:
@@ -209,10 +209,10 @@ class Postroom:
         self._answered.clear()
 
     def _done(self, task: asyncio.Future[Outcome]) -> None:
+        # In this order: whoever looks from another thread must see that something is in hand.
+        if not task.cancelled():  # else nothing is known, and its lease will run out
+            self._outcomes.append(task.result())
         self._running -= 1
-        if task.cancelled():  # nothing is known: its lease will run out
-            return
-        self._outcomes.append(task.result())
         if len(self._outcomes) >= self._enough:
             self._answered.set()
 
