@@ -52,7 +52,7 @@ def load(file: Path, settings: Config | None = None) -> Seen:
     They have to lie in the records folder in which the file is, or in its own where it is in none.
     """
     # Not resolve(), which follows links: the service names files as they stand in the folder.
-    path = Path(os.path.abspath(file))  # noqa: PTH100
+    path = Path(os.path.abspath(file))  # noqa: PTH100 - as said
     try:
         with path.open("rb") as stream:
             data = stream.read(intake.LIMIT + 1)

@@ -18,9 +18,10 @@ from scheduler.pipeline.accept import Policy, Rehearsal
 from scheduler.pipeline.audience import MailList
 from scheduler.pipeline.deliver import Postroom
 from scheduler.pipeline.release import Projection
+from scheduler.pipeline.stationery import Stationery
 from scheduler.record import Purpose, Release
 from scheduler.render import Newsroom, Renderer
-from scheduler.render.mail import NOBODY, addressed, invitation, letter, message_id
+from scheduler.render.mail import NOBODY, addressed
 from scheduler.render.templates import environment
 from scheduler.store import Store
 
@@ -38,23 +39,22 @@ class Parts:
     def renderer(self) -> Renderer:
         """Tries every template when it is first asked for, which takes a command that shows nothing too long."""
         if self.config.mail is not None:
-            self._invite()
+            # No record's rehearsal would tell what is wrong with this one.
+            names = [known.name for known in self.lists.values()]
+            sender = self.stationery.sender
+            self.stationery.invitation(recipient=sender, lists=names, token=NOBODY, at=datetime.fromtimestamp(0, UTC))
         return Renderer(newsroom=self.newsroom, overrides=self.config.templates, hubs=self.config.websub.hubs)
 
-    def _invite(self) -> None:
-        """Tries the templates of the mail that asks to confirm, of which no record's rehearsal would tell."""
+    @cached_property
+    def stationery(self) -> Stationery:
+        """What all mails have in common; mail must be configured."""
         mail = self.config.mail
         assert mail is not None
-        invitation(
-            self.environment,
-            newsroom_name=self.newsroom.name,
-            newsroom_url=self.newsroom.url,
+        return Stationery(
+            environment=self.environment,
+            newsroom=self.newsroom,
             sender=mail.sender,
-            recipient=mail.sender,
-            lists=[known.name for known in self.lists.values()],
-            token=NOBODY,
-            message_id="<nobody@localhost>",
-            at=datetime.fromtimestamp(0, UTC),
+            bounces=mail.bounces.address if mail.bounces else None,
             postal_address=mail.postal_address,
         )
 
@@ -86,23 +86,9 @@ class Parts:
 
     def letter(self, release: Release, *, purpose: Purpose, list_id: str, list_name: str) -> bytes:
         """A mail about a release as it goes out, to ourselves, whose link to leave leads nowhere."""
-        assert self.config.mail is not None
-        sender = self.config.mail.sender
-        made = letter(
-            self.environment,
-            release=release,
-            purpose=purpose,
-            list_id=list_id,
-            list_name=list_name,
-            newsroom_name=self.newsroom.name,
-            newsroom_url=self.newsroom.url,
-            sender=sender,
-            bounces=self.config.mail.bounces.address if self.config.mail.bounces else None,
-            postal_address=self.config.mail.postal_address,
-        )
-        domain = sender.rstrip("> ").rpartition("@")[2]
-        name = message_id(uuid=release.uuid, revision=release.revision, purpose=purpose, token=NOBODY, domain=domain)
-        return addressed(made, recipient=sender, message_id=name, token=NOBODY)
+        made = self.stationery.letter(release, purpose=purpose, list_id=list_id, list_name=list_name)
+        name = self.stationery.message_id(release, revision=release.revision, purpose=purpose, token=NOBODY)
+        return addressed(made, recipient=self.stationery.sender, message_id=name, token=NOBODY)
 
     def projection(self, store: Store, *, announce: Callable[[Sequence[str]], None] = lambda _: None) -> Projection:
         """The site these settings want; its folder is made. `announce` is told which of the main feeds have changed."""
@@ -132,14 +118,10 @@ class Parts:
         return Postroom(
             store=store,
             transport=way_out,
-            environment=self.environment,
-            newsroom=self.newsroom,
-            sender=mail.sender,
+            stationery=self.stationery,
             lists=self.lists,
             worker=worker,
             clock=read_clock,
-            bounces=mail.bounces.address if mail.bounces else None,
-            postal_address=mail.postal_address,
             connections=mail.connections,
         )
 

@@ -55,7 +55,7 @@ class Audiences:
         self._store = store
         self._lists = lists
         self._clock = clock
-        self._refused: dict[str, str] = {}
+        self._seen: dict[str, object] = {}
 
     def read(self, said: Callable[[str, object], None] = lambda _name, _what: None) -> None:
         """Takes in what the office has changed about its lists. `said` hears of each list that was read, or of why not.
@@ -63,26 +63,29 @@ class Audiences:
         A file that can't be used leaves its list as it was, and is reported once.
         """
         for name, known in self._lists.items():
+            stamp = None if known.file is None else files.signature(known.file)  # of what can change while we run
+            if name in self._seen and self._seen[name] == stamp:
+                continue
             signature = known.signature()
-            if signature in (self._refused.get(name), self._signed(name)):
-                continue
-            try:
-                if known.file is not None:  # all or nothing: a bad line is found before anybody is taken off
-                    for _ in self._until_stopped(known.listed()):
-                        pass
-                named = self._until_stopped(known.listed())
-                found = subscribers.read_office(self._store, list_id=name, recipients=named, now=self._clock())
-            except _Stopped:
-                return
-            except (FileRefused, OSError) as error:
-                self._refused[name] = signature
-                said(name, error)
-                continue
-            self._refused.pop(name, None)
-            if known.signature() == signature:  # else it was edited meanwhile, and is read again
+            if signature != self._signed(name):
+                try:
+                    if known.file is not None:  # all or nothing: a bad line is found before anybody is taken off
+                        for _ in self._until_stopped(known.listed()):
+                            pass
+                    named = self._until_stopped(known.listed())
+                    found = subscribers.read_office(self._store, list_id=name, recipients=named, now=self._clock())
+                except _Stopped:
+                    return
+                except (FileRefused, OSError) as error:
+                    self._seen[name] = stamp
+                    said(name, error)
+                    continue
+                said(name, found)
+                if known.signature() != signature:  # edited meanwhile: read again
+                    continue
                 with self._store.write() as db:
                     meta.put(db, _SIGNED + name, signature)
-            said(name, found)
+            self._seen[name] = stamp
 
     def _until_stopped(self, recipients: Iterator[str]) -> Iterator[str]:
         for each in recipients:

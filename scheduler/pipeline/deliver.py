@@ -7,18 +7,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from hashlib import sha256
-
-from jinja2 import Environment
 
 from scheduler.clock import Clock
 from scheduler.errors import DeliveryFailed, EmbargoError, RenderRefused
 from scheduler.outlets.mail import Transport
 from scheduler.pipeline import reports
 from scheduler.pipeline.audience import Audiences, MailList
+from scheduler.pipeline.stationery import Stationery
 from scheduler.record import Delivery, DeliveryState, Purpose, Release
-from scheduler.render import Newsroom
-from scheduler.render.mail import Letter, addressed, invitation, letter, message_id
+from scheduler.render.mail import Letter, addressed
 from scheduler.store import Store, ledger, records, subscribers
 from scheduler.store.ledger import Outcome
 
@@ -45,7 +42,6 @@ GIVE_UP_AFTER = timedelta(days=4)
 class Postroom:
     """One worker's hold on the ledger. `worker` is a name no other process has or had.
 
-    `bounces` is the address, taking ``+token``, that mail systems report to; without it they report to the `sender`.
     `connections` mails are on their way at once.
     """
 
@@ -54,24 +50,16 @@ class Postroom:
         *,
         store: Store,
         transport: Transport,
-        environment: Environment,
-        newsroom: Newsroom,
-        sender: str,
+        stationery: Stationery,
         lists: Mapping[str, MailList],
         worker: str,
         clock: Clock,
-        bounces: str | None = None,
-        postal_address: str | None = None,
         connections: int = 8,
     ) -> None:
         self.audiences = Audiences(store=store, lists=lists, clock=clock)
         self._store = store
         self._transport = transport
-        self._environment = environment
-        self._newsroom = newsroom
-        self._sender = sender
-        self._bounces = bounces
-        self._postal_address = postal_address
+        self._stationery = stationery
         self._lists = lists
         self._worker = worker
         self._clock = clock
@@ -223,33 +211,14 @@ class Postroom:
             if len(self._letters) > WINDOW:
                 self._letters.clear()
             known = self._lists.get(delivery.list)
-            self._letters[key] = letter(
-                self._environment,
-                release=release,
-                purpose=delivery.purpose,
-                list_id=delivery.list,
-                list_name=known.name if known else delivery.list,
-                newsroom_name=self._newsroom.name,
-                newsroom_url=self._newsroom.url,
-                sender=self._sender,
-                bounces=self._bounces,
-                postal_address=self._postal_address,
+            name = known.name if known else delivery.list
+            self._letters[key] = self._stationery.letter(
+                release, purpose=delivery.purpose, list_id=delivery.list, list_name=name
             )
-        name = message_id(
-            uuid=release.uuid,
-            revision=delivery.revision,
-            purpose=delivery.purpose,
-            token=delivery.token,
-            domain=self._domain,
-        )
-        message = addressed(
-            self._letters[key],
-            recipient=delivery.recipient,
-            message_id=name,
-            token=delivery.token,
-            earlier=delivery.earlier,
-        )
-        return name, message
+        token = delivery.token
+        name = self._stationery.message_id(release, revision=delivery.revision, purpose=delivery.purpose, token=token)
+        made, reader = self._letters[key], delivery.recipient
+        return name, addressed(made, recipient=reader, message_id=name, token=token, earlier=delivery.earlier)
 
     def _about(self, delivery: Delivery) -> Release:
         key = (delivery.record_id, delivery.revision, delivery.purpose)
@@ -268,7 +237,7 @@ class Postroom:
     async def _deliver(self, delivery: Delivery, message: bytes) -> Outcome:
         about = partial(Outcome, id=delivery.id, epoch=delivery.epoch)
         try:
-            sender = return_path(self._bounces, delivery.token) if self._bounces else self._sender
+            sender = self._stationery.return_path(delivery.token)
             await self._transport.send(message=message, sender=sender, recipient=delivery.recipient)
         except DeliveryFailed as error:
             return self._failed(delivery, error, about)
@@ -318,20 +287,11 @@ class Postroom:
     async def _ask(self, ask: subscribers.Ask) -> tuple[str | None, datetime | None]:
         """Sends it. Gives what was wrong, and when to try again if no server has it."""
         try:
-            message = invitation(
-                self._environment,
-                newsroom_name=self._newsroom.name,
-                newsroom_url=self._newsroom.url,
-                sender=self._sender,
-                recipient=ask.recipient,
-                lists=[self._lists[name].name for name in ask.lists if name in self._lists],
-                token=ask.token,
-                # Mail systems log it: it must not be what confirms.
-                message_id=f"<{sha256(ask.token.encode()).hexdigest()[:32]}@{self._domain}>",
-                at=ask.asked_at,
-                postal_address=self._postal_address,
+            names = [self._lists[name].name for name in ask.lists if name in self._lists]
+            message = self._stationery.invitation(
+                recipient=ask.recipient, lists=names, token=ask.token, at=ask.asked_at
             )
-            sender = return_path(self._bounces, ask.token) if self._bounces else self._sender
+            sender = self._stationery.return_path(ask.token)
             await self._transport.send(message=message, sender=sender, recipient=ask.recipient)
         except DeliveryFailed as error:
             again = not (error.final or error.unknown) and self._clock() - ask.asked_at < _ASK_FOR
@@ -340,19 +300,9 @@ class Postroom:
             return str(error), None
         return None, None
 
-    @property
-    def _domain(self) -> str:
-        return self._sender.rstrip("> ").rpartition("@")[2]
-
     async def close(self) -> None:
         """Parts from the server in good order."""
         await self._transport.close()
-
-
-def return_path(address: str, token: str) -> str:
-    """Where mail systems report to: the address with the token behind a ``+`` (RFC 5233 calls it a detail)."""
-    local, _, domain = address.rpartition("@")
-    return f"{local}+{token}@{domain}"
 
 
 def _next_try(attempts: int) -> timedelta | None:

@@ -1,8 +1,11 @@
-"""Which addresses a mail can be sent to. Pure."""
+"""Which addresses a mail can be sent to, and what stands for a place on a list where no address may. Pure."""
 
 from __future__ import annotations
 
 import re
+
+TOKEN = re.compile(r"[a-z2-7]{24}")
+"""What a token looks like: 15 bytes in the lower case of base32 (RFC 4648 section 6)."""
 
 _NAMED = re.compile(r"\s*(.*?)\s*<\s*([^<>]*?)\s*>\s*", re.DOTALL)
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"

@@ -158,11 +158,6 @@ def judged(status: str | None, code: int | None = None, words: str = "") -> Repo
     return Report.SOFT if meaning is Report.HARD and _PASSING.search(words) else meaning
 
 
-def is_gone(status: str | None, code: int | None = None, words: str = "") -> bool:
-    """Whether a refusal means that there is no such address: nothing is sent there again. As :func:`judged`."""
-    return judged(status, code, words) is Report.HARD
-
-
 def is_unreachable(soft_at: Iterable[datetime], *, reached_at: Iterable[datetime], now: datetime) -> bool:
     """Whether soft failures at these instants put an address off: on :data:`SOFT_DAYS` days (UTC) within :data:`SOFT_FOR`.
 

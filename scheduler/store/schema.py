@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -68,6 +69,11 @@ def _known(column: str, values: type[StrEnum]) -> str:
     return f"{column} IN ({names})"
 
 
+def _only(where: ColumnElement[bool]) -> dict[str, Any]:
+    """For an index of those rows alone; each database has its own word for that."""
+    return {"sqlite_where": where, "postgresql_where": where}
+
+
 metadata = MetaData()
 
 meta = Table(
@@ -110,24 +116,21 @@ records = Table(
 Index(
     "held_by_lift",
     records.c.lift_at,
-    sqlite_where=records.c.state == State.HELD,
-    postgresql_where=records.c.state == State.HELD,
+    **_only(records.c.state == State.HELD),
 )
 Index("records_by_origin", records.c.origin)
 Index("records_by_digest", records.c.digest)
 Index(
     "records_by_release",
     records.c.released_at,
-    sqlite_where=records.c.released_at.is_not(None),
-    postgresql_where=records.c.released_at.is_not(None),
+    **_only(records.c.released_at.is_not(None)),
 )
 
 # For what was corrected or retracted of late, among all that was ever released.
 records_by_change = Index(
     "records_by_change",
     records.c.changed_at,
-    sqlite_where=records.c.changed_at.is_not(None),
-    postgresql_where=records.c.changed_at.is_not(None),
+    **_only(records.c.changed_at.is_not(None)),
 )
 
 revisions = Table(
@@ -211,8 +214,7 @@ mailings = Table(
 Index(
     "mailings_to_freeze",
     mailings.c.id,
-    sqlite_where=mailings.c.frozen_at.is_(None),
-    postgresql_where=mailings.c.frozen_at.is_(None),
+    **_only(mailings.c.frozen_at.is_(None)),
 )
 
 deliveries = Table(
@@ -249,21 +251,18 @@ Index(
     "deliveries_due",
     deliveries.c.priority,
     deliveries.c.due_at,
-    sqlite_where=deliveries.c.state == DeliveryState.PENDING,
-    postgresql_where=deliveries.c.state == DeliveryState.PENDING,
+    **_only(deliveries.c.state == DeliveryState.PENDING),
 )
 # For what is to be sent again, of a few rows among many.
 Index(
     "deliveries_uncertain",
     deliveries.c.mailing_id,
-    sqlite_where=deliveries.c.state == DeliveryState.UNCERTAIN,
-    postgresql_where=deliveries.c.state == DeliveryState.UNCERTAIN,
+    **_only(deliveries.c.state == DeliveryState.UNCERTAIN),
 )
 Index(
     "deliveries_in_hand",
     deliveries.c.lease_until,
-    sqlite_where=deliveries.c.worker.is_not(None),
-    postgresql_where=deliveries.c.worker.is_not(None),
+    **_only(deliveries.c.worker.is_not(None)),
 )
 
 # One row an address on a list. What the office lists (settings and files) is marked `listed` at each reading.
@@ -310,8 +309,7 @@ Index("asks_by_address", asks.c.address, asks.c.asked_at)
 Index(
     "asks_to_send",
     asks.c.due_at,
-    sqlite_where=asks.c.announced_at.is_(None),
-    postgresql_where=asks.c.announced_at.is_(None),
+    **_only(asks.c.announced_at.is_(None)),
 )
 
 # Addresses that were erased, as keyed hashes: no list may bring them back.

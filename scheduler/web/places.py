@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_PLACE = re.compile(r"/(?:(subscribe)|(confirm|unsubscribe)/([a-z2-7]{24}))")
+from scheduler.record.mailbox import TOKEN
+
+_PLACE = re.compile(rf"/(?:(subscribe)|(confirm|unsubscribe)/({TOKEN.pattern}))")
 
 
 class Place(NamedTuple):

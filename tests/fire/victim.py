@@ -51,10 +51,10 @@ def arm(points: Points) -> None:
 
     def do_commit(dialect: SQLiteDialect_pysqlite, connection: object) -> None:
         points("before COMMIT")
-        commit(dialect, connection)  # type: ignore[arg-type]
+        commit(dialect, connection)  # type: ignore[arg-type]  # a raw connection, as SQLAlchemy hands it on
         points("after COMMIT")
 
-    SQLiteDialect_pysqlite.do_commit = do_commit  # type: ignore[method-assign]
+    SQLiteDialect_pysqlite.do_commit = do_commit  # type: ignore[method-assign]  # every commit passes here
     write, opening = os.write, os.open
 
     def halves(descriptor: int, data: bytes) -> int:
@@ -66,7 +66,7 @@ def arm(points: Points) -> None:
             points("before open")
         return opening(path, flags, *rest, **more)
 
-    os.write, os.open = halves, made  # type: ignore[assignment]
+    os.write, os.open = halves, made  # type: ignore[assignment]  # of os.open, what is used of it
     for name in ("replace", "fsync", "unlink"):
         setattr(os, name, _before(points, name, getattr(os, name)))
 

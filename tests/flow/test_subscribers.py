@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from scheduler.errors import EmbargoError
 from scheduler.record import DeliveryState, Membership
+from scheduler.record.mailbox import TOKEN
 from scheduler.store import ledger, open_store, schema, subscribers, trail
-from scheduler.store.subscribers import TOKEN, by_token, members, office, put_off
+from scheduler.store.subscribers import by_token, members, office, put_off
 
 ACTIVE, LEFT, BOUNCED, COMPLAINED = Membership
 ANN, BOB, CY = "Ann <ann@example.org>", "bob@example.net", "Zoë Łukasz <cy@example.com>"
@@ -517,7 +518,7 @@ def named(store, subscriber):
         return db.exec_driver_sql(sql, (subscriber.list, subscriber.id)).scalar()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MOVES)
 def test_any_order_of_moves(tmp_path, moves):
     """In whatever order people join, leave, bounce and are erased: nobody is mailed who has left, nobody lost who stays."""

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
-from test_pages import AXE, CHROMIUM, QUIET, RULES, SIDEWAYS
+from browser import AXE, NEEDED, RULES, SIDEWAYS
+from playwright.sync_api import Page
 from web_kit import put, running
 
 from scheduler import config
@@ -18,7 +18,7 @@ from scheduler.daemon.children import forms
 from scheduler.daemon.parts import build
 from scheduler.store import Store, fence, open_store, subscribers
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="There is no chromium here, so the pages can't be looked at.")
+pytestmark = NEEDED
 
 SETTINGS = """\
 newsroom: {{name: "{name}", url: "http://127.0.0.1/", timezone: UTC, language: {language}}}
@@ -39,14 +39,6 @@ ROOMS = {
 }
 SHOTS = os.environ.get("EMBARGO_SCREENSHOTS")
 """A folder for pictures of every page, for a person to look at."""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -7,15 +7,14 @@ from datetime import UTC, datetime
 from email import policy
 
 import pytest
-from playwright.sync_api import sync_playwright
+from browser import AXE, NEEDED, RULES, SIDEWAYS
 from samples import BY_ID
-from test_pages import AXE, CHROMIUM, QUIET, RULES, SIDEWAYS
 
 from scheduler.record import Purpose
 from scheduler.render.mail import NOBODY, addressed, invitation, letter
 from scheduler.render.templates import environment
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="There is no chromium here, so the mails can't be looked at.")
+pytestmark = NEEDED
 
 SHARED = {
     "newsroom_name": "Valmora Press Office",
@@ -48,14 +47,6 @@ def html_of(kind: str) -> str:
         )
         raw = addressed(made, recipient="zoe@example.net", message_id="<one@example.org>", token=NOBODY)
     return email.message_from_bytes(raw, policy=policy.default).get_body(("html",)).get_content()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

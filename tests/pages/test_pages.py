@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import axe_playwright_python
 import pytest
+from browser import AXE, NEEDED, RULES, SIDEWAYS
 from conftest import eventually, free_port
-from playwright.sync_api import sync_playwright
 from samples import ADDRESSES, BY_ID, ROOT, write
 from web_kit import command, listening
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="There is no chromium here, so the pages can't be looked at.")
+pytestmark = NEEDED
 
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 HOME = "America/New_York"
 KINDS = pytest.mark.parametrize("kind", ADDRESSES)
 # The page of a release is in the release's own language, whatever the newsroom's.
@@ -36,7 +21,6 @@ ROOMS = pytest.mark.parametrize(
     ("room", "kind"),
     [("", kind) for kind in ADDRESSES] + [("ar/", kind) for kind in ADDRESSES if kind not in BY_ID],
 )
-SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +35,6 @@ def site(tmp_path_factory):
     yield url
     server.stdin.close()
     server.wait(30)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from email.header import decode_header, make_header
 from email.utils import parseaddr, parsedate_to_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.errors import RenderRefused
@@ -243,7 +243,6 @@ def test_every_script_arrives_as_it_was_written(language, text):
 
 
 @given(title=HOSTILE, name=HOSTILE, list_name=HOSTILE, reader=HOSTILE)
-@settings(deadline=None)
 def test_nothing_in_a_title_or_a_name_becomes_a_header(title, name, list_name, reader):
     """Whatever a title, a newsroom's, a list's or a reader's name holds, it stays where it belongs and is read back whole."""
     name, reader = (re.sub("[<>]", "", each).strip().strip('"') for each in (name, reader))
@@ -417,7 +416,6 @@ SCRIPTS = st.sampled_from(
 
 
 @given(text=st.lists(SCRIPTS, max_size=40).map("".join), language=st.sampled_from(["en", "ar", "ja"]))
-@settings(deadline=None)
 def test_whatever_a_text_holds_a_second_reader_finds_it_with_the_token_in_its_place(text, language):
     """In every script and encoding, each mail differs from another's by the tokens alone, and is read back whole."""
     made = written(replace(RELEASE, text=text, html=f"<p>{text}</p>", language=language))
@@ -509,7 +507,6 @@ def test_an_invitation_says_what_was_asked_for_and_that_nothing_happens_by_itsel
 
 
 @given(name=HOSTILE, lists=st.lists(HOSTILE, min_size=1, max_size=3), token=HOSTILE)
-@settings(deadline=None)
 def test_nothing_in_an_invitation_becomes_a_header(name, lists, token):
     """Whatever a newsroom's name, a list's or a token holds, an invitation stays one message in sound lines."""
     raw = invited(newsroom_name=name, lists=lists, token=token)

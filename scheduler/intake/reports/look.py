@@ -11,6 +11,7 @@ from itertools import chain
 from scheduler.intake.reports.mime import RETURNED, notice_of, parts_of, raw, values
 from scheduler.intake.reports.recipients import delivery, feedback, free_text
 from scheduler.intake.reports.values import Reading, Said
+from scheduler.record.mailbox import TOKEN
 from scheduler.record.reach import Report
 
 LIMIT = 5_000_000
@@ -32,7 +33,7 @@ _SENT_TO = (
     "X-Rcpt-To",
     "Received",
 )
-_TOKEN = "[a-z2-7]{24}"  # noqa: S105 - what one looks like
+_TOKEN = TOKEN.pattern
 _IN_ADDRESS = re.compile(rf"[+<]({_TOKEN})@", re.IGNORECASE)  # the latter is an invitation's Message-ID
 _IN_LINK = re.compile(rf"unsubscribe[/ +:=?]*(?:%20)?({_TOKEN})(?![a-z0-9])", re.IGNORECASE)
 _MESSAGE_ID = re.compile(r"^[> ]*(?:X-Original-)?Message-ID:\s*(<[^<>\s]{1,320}>)", re.IGNORECASE | re.MULTILINE)

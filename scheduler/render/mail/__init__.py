@@ -15,7 +15,8 @@ from jinja2 import Environment
 
 from scheduler.errors import RenderRefused
 from scheduler.record import Purpose, Release
-from scheduler.render.mail.body import LIMIT, TOKEN, Body, absolute, fitted, made
+from scheduler.record.mailbox import TOKEN
+from scheduler.render.mail.body import LIMIT, Body, absolute, fitted, made
 from scheduler.render.mail.columns import wrapped
 from scheduler.render.mail.fields import (
     address_field,

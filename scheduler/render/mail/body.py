@@ -19,8 +19,6 @@ from scheduler.render.templates import rendered
 LIMIT = 100_000
 """Bytes of a body as it is sent. Large mailbox providers cut a mail off at 102 kB, wherever that is."""
 
-TOKEN = re.compile(r"[a-z2-7]{24}")
-
 _ASCII = bytes(range(128))
 _TAG = re.compile(r"<[a-z][^>]*>")
 _RELATIVE = re.compile(r'(?<=\s)(href|src)="(?![a-z][a-z0-9+.-]*:)([^"]*)"', re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import (
@@ -85,14 +85,7 @@ def freeze(store: Store, mailing: Mailing, *, now: datetime) -> int | None:
         if place is None:
             return None
         # A correction may have overtaken the first mail since.
-        mailing = Mailing(
-            id=mailing.id,
-            record_id=mailing.record_id,
-            revision=place.revision,
-            purpose=mailing.purpose,
-            list=mailing.list,
-            priority=mailing.priority,
-        )
+        mailing = replace(mailing, revision=place.revision)
         if mailing.purpose is Purpose.RELEASE:
             last, people = _of_the_list(db, mailing, after=place.frozen_to)
         else:

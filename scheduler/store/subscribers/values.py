@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 import secrets
 from base64 import b32encode
 from collections.abc import Collection
@@ -20,9 +19,6 @@ from scheduler.store import meta
 from scheduler.store.engine import Store
 from scheduler.store.schema import forgotten, subscribers
 from scheduler.store.schema import meta as notes
-
-TOKEN = re.compile(r"[a-z2-7]{24}")
-"""What a token looks like: 15 bytes in the lower case of base32 (RFC 4648 section 6)."""
 
 _SECRET = "mail_secret"  # noqa: S105 - its name
 
