@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from scheduler import config
 from scheduler.cli.records import load
@@ -29,6 +30,10 @@ from scheduler.record import Standing
 from scheduler.store import Store, moves, open_store, records, trail
 
 PATIENCE = 30.0
+
+# No test is about how many milliseconds an example takes: machines are busy.
+settings.register_profile("embargo", deadline=None)
+settings.load_profile("embargo")
 
 SETTINGS = """\
 newsroom: {{name: Test Press Office, url: "http://127.0.0.1:{port}/", timezone: America/New_York, language: en}}
@@ -189,6 +194,18 @@ def house(tmp_path: Path) -> Iterator[House]:
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many workers again as cores: nearly half of the time a test waits for a service."""
     return max(3, (os.cpu_count() or 2) * 3 // 2)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless browser, without its own talk to the outside."""
+    from browser import CHROMIUM, QUIET
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
 
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)

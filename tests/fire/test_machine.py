@@ -172,7 +172,6 @@ class Newsroom(RuleBasedStateMachine):
 Newsroom.TestCase.settings = settings(
     max_examples=30,
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -162,7 +162,7 @@ _EVENTS = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=st.lists(_EVENTS, max_size=12))
 def test_no_clock_that_is_fast_is_believed(tmp_path_factory, events):
     """Whatever steps, kills and waits follow a right start, no clock is believed that is fast by more than the tolerance."""

@@ -64,7 +64,7 @@ def test_only_what_is_released_is_shown(office):
         assert not re.search(r"held|asked|gone", name)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     held=st.lists(
         st.tuples(

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -195,7 +195,6 @@ def test_other_words_of_the_moderator_name_no_one(words):
     assert introduced(words) is None
 
 
-@settings(deadline=None)  # how long one text takes says more of the machine
 @given(st.lists(st.text("ab #*_`~<>&;[](){}:|\\!-+=.1)2#\"'x\n", max_size=30), min_size=1, max_size=3))
 def test_escaped_text_is_shown_to_the_letter(pieces):
     """A transcript's characters are shown exactly as they stood, whatever they mean in Markdown."""
