@@ -50,8 +50,14 @@ class Visit:
     store: Store
     language: str
 
+    def press(self, what):
+        """Clicks what leads to another page, and waits until that one is there."""
+        with self.page.expect_navigation():
+            self.page.click(what)
+
     def see(self, kind):
         """Looks at the page with axe-core, and at its width; takes pictures where they are asked for."""
+        self.page.wait_for_load_state()  # a page before its style sheet is not what a reader meets
         self.page.evaluate(AXE)
         for width, scheme in ((320, "light"), (1440, "dark"), (320, "dark"), (1440, "light")):
             self.page.set_viewport_size({"width": width, "height": 740})
@@ -91,35 +97,35 @@ def test_somebody_joins_and_leaves_without_a_barrier(visit, tmp_path):
     """From the form to the farewell no page has a barrier, on a phone and a desk, light and dark, in both directions of text."""
     page, press = visit.page, ROOMS[visit.language][2]
     page.goto(visit.url)
-    page.click("text=subscribe by e-mail")
+    visit.press("text=subscribe by e-mail")
     visit.see("form")
     page.fill("#email", "desk@example.org")
     page.check("input[value=press]")
-    page.click("button")
+    visit.press("button")
     visit.see("asked")
     (ask,) = subscribers.asks_to_send(visit.store, now=datetime.now(UTC), limit=2)
     page.goto(f"{visit.url}confirm/{ask.token}")
     visit.see("join")
-    page.click("button")
+    visit.press("button")
     visit.see("joined")
     assert press in page.inner_text("main")
     page.goto(f"{visit.url}confirm/{'a' * 24}")
-    page.click("button")
+    visit.press("button")
     visit.see("late")
     (there,) = subscribers.members(visit.store)
     page.goto(f"{visit.url}unsubscribe/{there.token}")
     visit.see("leave")
-    page.click("button >> nth=0")
+    visit.press("button >> nth=0")
     visit.see("left")
-    page.click("button")
+    visit.press("button")
     visit.see("everywhere")
-    page.click("text=Subscribe anew")
+    visit.press("text=Subscribe anew")
     assert page.url == f"{visit.url}subscribe"
     visit.store.close()
     (tmp_path / "var/embargo.db").rename(tmp_path / "var/away.db")
     page.fill("#email", "desk@example.org")
     page.check("input[value=press]")
-    page.click("button")
+    visit.press("button")
     visit.see("trouble")
     assert {urlsplit(url).netloc for url in page.requests} == {urlsplit(visit.url).netloc}
     assert [line for line in page.complaints if not re.search("status of (404|503)", line)] == []
