@@ -252,8 +252,8 @@ class Delivery:
     """One mail owed to one address for one revision, as a worker holds it.
 
     ``epoch`` counts how often it was taken: what an earlier holder still says about it counts no more. ``token`` stands for the
-    reader's place on the list in links and return paths; it is owed since ``owed_at``. ``earlier`` are the Message-IDs
-    this person already had for the record, oldest first.
+    reader's place on the list in links and return paths. ``earlier`` are the Message-IDs this person already had for the record,
+    oldest first.
     """
 
     id: int
@@ -264,7 +264,6 @@ class Delivery:
     list: str
     recipient: str = field(repr=False)
     attempts: int
-    owed_at: datetime
     token: str = field(repr=False)
     earlier: tuple[str, ...] = ()
 

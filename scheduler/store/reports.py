@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, insert, select, update
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from scheduler.record import DeliveryState
@@ -15,7 +15,11 @@ from scheduler.record.reach import FAILURES, REPORTS_TAKE, SOFT_FOR, Report
 from scheduler.store.engine import Store
 from scheduler.store.schema import asks, deliveries, mailings, reports, subscribers
 
-_ARRIVED = deliveries.c.state.in_([DeliveryState.SENT, DeliveryState.UNCERTAIN])
+_ARRIVED = or_(
+    deliveries.c.state.in_([DeliveryState.SENT, DeliveryState.UNCERTAIN]),
+    # uncertain, and waiting to be sent again
+    and_(deliveries.c.state == DeliveryState.PENDING, deliveries.c.message_id.is_not(None)),
+)
 
 
 def _lately(since: datetime) -> ColumnElement[bool]:
@@ -126,7 +130,7 @@ def keep(
                     }
                     db.execute(update(deliveries).where(mine, _ARRIVED).values(**back, settled_at=now))
                 elif kind is Report.DELIVERED:
-                    unsure: ColumnElement[bool] = deliveries.c.state == DeliveryState.UNCERTAIN
+                    unsure = and_(_ARRIVED, deliveries.c.state != DeliveryState.SENT)
                     here = {"state": DeliveryState.SENT, "problem": None, "settled_at": now}
                     db.execute(update(deliveries).where(mine, unsure).values(**here))
     except IntegrityError:  # another worker took it this moment

@@ -15,6 +15,7 @@ from conftest import NOW
 from mail_kit import (
     DESK,
     FAILED,
+    PENDING,
     SENT,
     UNCERTAIN,
     WIRE,
@@ -29,6 +30,7 @@ from mail_kit import (
     released,
     settle,
     tally,
+    turn,
     worker,
 )
 from sqlalchemy.exc import IntegrityError
@@ -39,7 +41,8 @@ from scheduler.pipeline import deliver
 from scheduler.pipeline.audience import MailList
 from scheduler.pipeline.deliver import GIVE_UP_AFTER, LEASE_FOR, WINDOW
 from scheduler.record import Purpose, State
-from scheduler.store import ledger, records, trail
+from scheduler.store import ledger, meta, records, trail
+from scheduler.store.ledger import Outcome
 
 
 @pytest.fixture
@@ -107,11 +110,45 @@ def test_a_person_on_two_lists_gets_one_mail(office, post):
 
 
 def test_a_list_that_is_gone_reaches_nobody(office, post):
-    """A list that was taken out of the settings since reaches nobody, and the ledger shows it."""
+    """A list that was taken out of the settings since reaches nobody after a day, and the ledger shows it."""
     released(office)
     assert drain(worker(office, post, {})) == 0
+    assert "which the settings do not name" in trouble(office, "press")
+    office.clock.pass_by(days=1)
+    assert drain(worker(office, post, {})) == 0
     [row] = ledger.balance(office.store)
-    assert (row["list"], row["audience"], row["frozen_at"]) == ("press", 0, NOW)
+    assert (row["list"], row["audience"], row["frozen_at"]) == ("press", 0, office.clock())
+    assert trouble(office, "press") is None
+
+
+def test_a_worker_with_older_settings_costs_a_new_list_nothing(office, post):
+    """A list that one worker does not know of yet waits for a worker that does; nobody is left out."""
+    released(office)
+    assert drain(worker(office, post, {})) == 0
+    assert drain(worker(office, post)) == 2
+    assert tally(office) == {"sent": 2}
+    assert trouble(office, "press") is None
+
+
+def test_a_list_whose_file_was_never_readable_waits(office, post, tmp_path):
+    """What is owed to a list whose file can't be read is owed until it can, not settled with nobody."""
+    file = tmp_path / "press.csv"
+    lists = {"press": MailList(name="Press", file=file)}
+    released(office)
+    assert drain(worker(office, post, lists)) == 0
+    [row] = ledger.balance(office.store)
+    assert (row["audience"], row["frozen_at"]) == (0, None)
+    assert str(file) in trouble(office, "press")
+    file.write_text(f"email\n{DESK}\n")
+    assert drain(worker(office, post, lists)) == 1
+    assert tally(office) == {"sent": 1}
+    assert trouble(office, "press") is None
+
+
+def trouble(office, name):
+    """What those who look at the service are told about a list."""
+    with office.store.read() as db:
+        return meta.get(db, f"trouble:list:{name}")
 
 
 def test_two_workers_never_have_the_same_mail(office):
@@ -155,11 +192,12 @@ def test_a_living_worker_keeps_its_mails(office):
     """A worker that says that it lives keeps what it has."""
     released(office)
     freeze(office)
-    claim(office, "slow")
+    held = claim(office, "slow")
     office.clock.pass_by(seconds=20)
-    ledger.renew(office.store, worker="slow", now=office.clock(), lease_for=LEASE_FOR)
+    ledger.renew(office.store, [held[0].id], worker="slow", now=office.clock(), lease_for=LEASE_FOR)
     office.clock.pass_by(seconds=20)
-    assert ledger.recover(office.store, now=office.clock()) == (0, 0)
+    assert ledger.recover(office.store, now=office.clock()) == (1, 0)
+    assert announce(office, "slow", held) == {held[0].id}
 
 
 def test_a_slow_server_does_not_cost_the_lease(office, monkeypatch):
@@ -254,13 +292,27 @@ def test_a_repeat_is_the_same_to_the_byte(office, post):
 
     drain(worker(office, Lost()))
     office.clock.pass_by(days=1)
-    corrected(office)
     assert resolve(office, resend=True) == 2
     drain(worker(office, post))
-    assert sorted(mail for mail in post.taken if mail in first) == sorted(first)
+    assert sorted(post.taken) == sorted(first)
     assert resolve(office, resend=True) == 0
     [row] = [row for row in office.trail() if row.event == "mail_resolved"]
     assert row.detail == '{"act":"resend","mails":2,"reason":"for a reason"}'
+
+
+def test_many_uncertain_mails_are_resolved_in_steps(office, monkeypatch):
+    """A decision about very many mails holds up no lift: it is made in steps, each on the trail, and each mail is in one."""
+    monkeypatch.setattr("scheduler.store.ledger.resolution.STEP", 3)
+    people = tuple(f"p{number}@example.org" for number in range(8))
+    released(office)
+    freeze(office, {"press": MailList(name="Press", recipients=people)})
+    held = claim(office, "a")
+    announce(office, "a", held)
+    settle(office, "a", UNCERTAIN, held)
+    assert resolve(office, resend=True) == 8
+    assert tally(office) == {"pending": 8}
+    counts = [row.detail.partition('"mails":')[2][0] for row in office.trail() if row.event == "mail_resolved"]
+    assert counts == ["3", "3", "2"]
 
 
 def resolve(office, **options) -> int:
@@ -278,7 +330,7 @@ def test_a_person_may_take_a_mail_for_sent(office, post):
 
 
 def test_a_repeat_that_is_refused_for_now_is_still_uncertain_ground(office, post):
-    """Who may have had a first mail gets the correction, though the repeat of that mail was refused for now."""
+    """Who may have had a first mail gets the correction, and the repeat that was refused for now goes no more."""
     released(office)
     post.answers[DESK] = DeliveryFailed("the answer was lost", unknown=True)
     drain(worker(office, post))
@@ -289,7 +341,7 @@ def test_a_repeat_that_is_refused_for_now_is_still_uncertain_ground(office, post
     del post.answers[DESK]
     office.clock.pass_by(minutes=10)
     drain(worker(office, post))
-    assert sorted(str(mail["Subject"]) for mail in post.mails(DESK)) == ["A title", "Correction: A title"]
+    assert [str(mail["Subject"]) for mail in post.mails(DESK)] == ["Correction: A title"]
 
 
 def test_a_correction_follows_the_first_mail(office, post):
@@ -377,16 +429,38 @@ def test_a_first_mail_that_carried_the_correction_is_not_corrected(office, post)
     """Who got the corrected text as his first mail gets no correction on top of it."""
     released(office, body="The old words.")
     freeze(office)
-    [first, _] = claim(office, "a")
+    [first, slow] = claim(office, "a")
     announce(office, "a", [first])
     settle(office, "a", SENT, [first])
     corrected(office)
+    assert announce(office, "a", [slow]) == set()
     [late] = claim(office, "b")
     announce(office, "b", [late])
     settle(office, "b", SENT, [late])
     drain(worker(office, post))
     assert [to for to, _ in post.taken] == [first.recipient]
     assert post.mails()[0]["Subject"] == "Correction: A title"
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_first_mail_that_comes_back_while_its_correction_is_written_down(office, post, ahead):
+    """Whose first mail was with a server that did not take it when the correction came gets one mail, with the corrected text."""
+    released(office, body="The old words.")
+    freeze(office)
+    held = claim(office, "a")
+    announce(office, "a", held)
+    corrected(office)
+    freeze(office)
+    ledger.renew(office.store, [each.id for each in held], worker="a", now=office.clock(), lease_for=LEASE_FOR)
+    if ahead:  # the correction is first at the server
+        drain(worker(office, post))
+        assert len(post.taken) == 2
+    back = [Outcome(id=each.id, epoch=each.epoch, state=PENDING, problem="450", due_at=office.clock()) for each in held]
+    turn(office, "a", outcomes=back)
+    drain(worker(office, post))
+    assert sorted(to for to, _ in post.taken) == [ZOE, DESK]
+    assert all(b"The old words." not in message and b"Corrected words." in message for _, message in post.taken)
+    assert tally(office) == {"sent": 2, "suppressed": 2}
 
 
 def test_a_newer_correction_replaces_one_that_has_not_gone(office, post):
@@ -400,6 +474,21 @@ def test_a_newer_correction_replaces_one_that_has_not_gone(office, post):
     assert len(post.mails(DESK)) == 2
     assert "Third words." in post.mails(DESK)[1].get_body(("plain",)).get_content()
     assert tally(office) == {"sent": 4, "failed": 2}
+
+
+def test_a_long_list_is_called_off_by_a_retraction_in_its_middle(office, post):
+    """A retraction in the middle of a long run stops what has not gone, to the last mail, and tells those who had it."""
+    people = tuple(f"p{number}@example.org" for number in range(5 * WINDOW))
+    lists = {"press": MailList(name="Press", recipients=people)}
+    released(office)
+    freeze(office, lists)
+    held = claim(office, "a", limit=3)
+    announce(office, "a", held)
+    settle(office, "a", SENT, held)
+    office.retract()
+    drain(worker(office, post, lists))
+    assert sorted(to for to, _ in post.taken) == sorted(each.recipient for each in held)
+    assert tally(office) == {"sent": 6, "failed": len(people) - 3}
 
 
 @pytest.mark.parametrize("when", ["owed", "frozen", "claimed"])
@@ -474,13 +563,17 @@ def test_a_retraction_tells_those_who_may_have_had_it(office, post):
     assert tally(office) == {"sent": 3, "uncertain": 1}
 
 
-def test_what_was_retracted_is_not_sent_again(office, post):
-    """An uncertain mail of a record that was retracted since can be taken for sent, but never sent again."""
+@pytest.mark.parametrize("since", ["retracted", "corrected"])
+def test_what_is_out_of_date_is_not_sent_again(office, post, since):
+    """An uncertain mail of a record that was corrected or retracted since can be taken for sent, but never sent again."""
     released(office)
     post.answers[DESK] = DeliveryFailed("the answer was lost", unknown=True)
     drain(worker(office, post))
-    office.retract()
-    with pytest.raises(MoveRefused, match=r"retracted, so its mails are not sent again.*--sent"):
+    if since == "retracted":
+        office.retract()
+    else:
+        corrected(office)
+    with pytest.raises(MoveRefused, match=r"retracted, so these mails are not sent again.*--sent"):
         resolve(office, resend=True)
     assert resolve(office, resend=False) == 1
     assert resolve(office, resend=True) == 0

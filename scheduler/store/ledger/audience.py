@@ -27,12 +27,10 @@ from scheduler.store.schema import Instant, deliveries, mailings, subscribers
 SEGMENT = 1000
 """So many of an audience are written down in one transaction, which no lift waits for longer than it may."""
 
-NEWER = "a newer correction came before this one was sent"
 GONE = "not on the list any more"
 
 # A mail that was announced has its Message-ID until it is known that nobody took it.
 MAY_HAVE_ARRIVED = and_(deliveries.c.message_id.is_not(None), deliveries.c.state != DeliveryState.FAILED)
-_UNSENT = deliveries.c.state.in_([DeliveryState.PENDING, DeliveryState.CLAIMED])
 
 _FOLLOW_UP, _SHORT, _LONG = range(3)
 PRIORITIES = (_FOLLOW_UP, _SHORT, _LONG)
@@ -48,6 +46,7 @@ class Mailing:
     revision: int
     purpose: Purpose
     list: str
+    owed_at: datetime
     priority: int
 
 
@@ -63,6 +62,7 @@ def to_freeze(store: Store) -> list[Mailing]:
             mailings.c.revision,
             mailings.c.purpose,
             mailings.c.list,
+            mailings.c.owed_at,
             priority.label("priority"),
         )
         .where(mailings.c.frozen_at.is_(None))
@@ -219,53 +219,16 @@ def _take_over(db: Connection, mailing: Mailing, *, after: int, last: int, segme
 
 
 def overtake(db: Connection, *, record_id: str, revision: int, now: datetime) -> None:
-    """A correction came before earlier mails had gone: first mails carry the new revision, older corrections are called off.
+    """A correction: audiences not yet written down get the new revision as their first mail, and no older correction.
 
-    A worker that had claimed one finds when it announces it that it is its no more.
+    What was written down and has not gone finds out when it is taken, or announced.
     """
     waiting = and_(mailings.c.record_id == record_id, mailings.c.frozen_at.is_(None))
-    untried = and_(deliveries.c.record_id == record_id, _UNSENT, deliveries.c.message_id.is_(None))
     db.execute(update(mailings).where(waiting, mailings.c.purpose == Purpose.RELEASE).values(revision=revision))
-    db.execute(
-        update(deliveries)
-        .where(untried, deliveries.c.purpose == Purpose.RELEASE)
-        .values(state=DeliveryState.PENDING, worker=None, lease_until=None, revision=revision)
-    )
     db.execute(update(mailings).where(waiting, mailings.c.purpose == Purpose.CORRECTION).values(frozen_at=now))
-    db.execute(
-        update(deliveries)
-        .where(untried, deliveries.c.purpose == Purpose.CORRECTION)
-        .values(
-            state=DeliveryState.FAILED,
-            worker=None,
-            lease_until=None,
-            settled_at=now,
-            problem=NEWER,
-        )
-    )
 
 
 def call_off(db: Connection, *, record_id: str, now: datetime) -> None:
-    """A retraction came before mails had gone: those nobody has begun to send are not sent.
-
-    One that was to be sent again, since it may not have arrived, is uncertain as before: its reader is told of the retraction.
-    """
-    db.execute(
-        update(mailings).where(mailings.c.record_id == record_id, mailings.c.frozen_at.is_(None)).values(frozen_at=now)
-    )
-    stop(db, deliveries.c.record_id == record_id, now=now)
-
-
-def stop(db: Connection, which: ColumnElement[bool], *, now: datetime) -> None:
-    """Sends none of these mails about a retracted record; what may have arrived already is uncertain."""
-    db.execute(
-        update(deliveries)
-        .where(which, _UNSENT)
-        .values(
-            state=case((deliveries.c.message_id.is_(None), DeliveryState.FAILED), else_=DeliveryState.UNCERTAIN),
-            worker=None,
-            lease_until=None,
-            settled_at=now,
-            problem="the record was retracted before this mail was sent",
-        )
-    )
+    """A retraction: nobody is added to earlier audiences. What has not gone finds out when it is taken or announced."""
+    waiting = and_(mailings.c.record_id == record_id, mailings.c.frozen_at.is_(None))
+    db.execute(update(mailings).where(waiting).values(frozen_at=now))

@@ -16,13 +16,15 @@ from scheduler.store.subscribers.asks import (
     purge_asks,
     settle_ask,
 )
-from scheduler.store.subscribers.erasure import forget
+from scheduler.store.subscribers.erasure import NOBODY, WAS_ERASED, forget
 from scheduler.store.subscribers.look import about, by_token, counts, members
 from scheduler.store.subscribers.moves import add, add_many, leave, put_off, remove
 from scheduler.store.subscribers.office import Reading, read_office
 from scheduler.store.subscribers.values import Subscriber, hash_of, secret, secret_in, token_of
 
 __all__ = [
+    "NOBODY",
+    "WAS_ERASED",
     "Ask",
     "Reading",
     "Subscriber",

@@ -19,6 +19,8 @@ ERASED = "forgotten:"
 NOBODY = 0
 """The subscriber of such a delivery: no row has this id, so that nothing more is sent."""
 
+WAS_ERASED = "its reader was erased"
+
 _HELD = (DeliveryState.PENDING, DeliveryState.CLAIMED)
 _OPEN = (*_HELD, DeliveryState.SENDING)
 
@@ -76,7 +78,7 @@ def _nameless(db: Connection, person: str, *, now: datetime) -> list[int]:
             settled_at=case((held, literal(now, Instant)), else_=deliveries.c.settled_at),
             problem=case(
                 (deliveries.c.state.in_([DeliveryState.SENT, DeliveryState.SENDING]), None),
-                else_="its reader was erased",
+                else_=WAS_ERASED,
             ),
         )
     )
