@@ -75,27 +75,29 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
     if not leash:  # the service has said it in the same log
         warn_of(loose(settings.private))
     say("worker_ready", pid=os.getpid())
-    if once:
-        say("mail_sent", mails=await postroom.drain())
-    else:
-        watch = _Watch(store)
-        postroom.audiences.stopping = stop.is_set
-        duties = [
-            _over_and_over(stop, partial(postroom.send, stop, may=watch.may)),
-            _over_and_over(stop, partial(asyncio.to_thread, _audiences, postroom, watch), every=LOOK_EVERY),
-            _over_and_over(stop, partial(_invitations, postroom, watch), every=1.0),
-            _over_and_over(stop, partial(asyncio.to_thread, _tidy, store), every=3600.0),
-        ]
-        if (bounces := settings.mail.bounces) is not None and bounces.maildir is not None:
-            duties.append(
-                _over_and_over(
-                    stop, partial(asyncio.to_thread, _reports, store, bounces.maildir, set(), watch), every=5.0
+    try:
+        if once:
+            say("mail_sent", mails=await postroom.drain())
+        else:
+            watch = _Watch(store)
+            postroom.audiences.stopping = stop.is_set
+            duties = [
+                _over_and_over(stop, partial(postroom.send, stop, may=watch.may)),
+                _over_and_over(stop, partial(asyncio.to_thread, _audiences, postroom, watch), every=LOOK_EVERY),
+                _over_and_over(stop, partial(_invitations, postroom, watch), every=1.0),
+                _over_and_over(stop, partial(asyncio.to_thread, _tidy, store), every=3600.0),
+            ]
+            if (bounces := settings.mail.bounces) is not None and bounces.maildir is not None:
+                duties.append(
+                    _over_and_over(
+                        stop, partial(asyncio.to_thread, _reports, store, bounces.maildir, set(), watch), every=5.0
+                    )
                 )
-            )
-        await asyncio.gather(*duties)
+            await asyncio.gather(*duties)
+    finally:
+        await postroom.close()
     if leash:
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-    await postroom.close()
     store.close()
     say("worker_stopped")
 
@@ -136,7 +138,7 @@ async def _over_and_over(stop: asyncio.Event, duty: Callable[[], Awaitable[objec
 def _audiences(postroom: Postroom, watch: _Watch) -> None:
     if watch.may():
         postroom.audiences.read(_said)
-        if added := postroom.audiences.freeze():
+        if added := postroom.audiences.freeze(_said):
             say("audience_frozen", mails=added)
 
 

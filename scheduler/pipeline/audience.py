@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 
 from scheduler.clock import Clock
-from scheduler.errors import FileRefused
+from scheduler.errors import EmbargoError, FileRefused
 from scheduler.intake import lists as files
 from scheduler.record import Purpose, Uncertain
 from scheduler.store import Store, ledger, meta, subscribers
 
 _SIGNED = "list:"
+_TROUBLE = "trouble:list:"
+
+UNKNOWN_FOR = timedelta(days=1)
+"""So long does a mailing wait for the settings to name its list: an office's machines are not edited at one instant."""
 
 BREATH = 0.003
 """Seconds between two steps, in which a lift that waits for the database gets it."""
@@ -42,6 +47,13 @@ class MailList:
         return chain(self.recipients, () if self.file is None else files.read(self.file))
 
 
+Said = Callable[[str, object], None]
+
+
+def _nothing(_name: str, _what: object) -> None:
+    pass
+
+
 class _Stopped(Exception):
     """The worker is told to stop."""
 
@@ -56,8 +68,9 @@ class Audiences:
         self._lists = lists
         self._clock = clock
         self._seen: dict[str, object] = {}
+        self._unknown: set[str] | None = None
 
-    def read(self, said: Callable[[str, object], None] = lambda _name, _what: None) -> None:
+    def read(self, said: Said = _nothing) -> None:
         """Takes in what the office has changed about its lists. `said` hears of each list that was read, or of why not.
 
         A file that can't be used leaves its list as it was, and is reported once.
@@ -78,6 +91,7 @@ class Audiences:
                     return
                 except (FileRefused, OSError) as error:
                     self._seen[name] = stamp
+                    self._note_trouble(name, str(error))
                     said(name, error)
                     continue
                 said(name, found)
@@ -86,6 +100,7 @@ class Audiences:
                 with self._store.write() as db:
                     meta.put(db, _SIGNED + name, signature)
             self._seen[name] = stamp
+            self._note_trouble(name, None)
 
     def _until_stopped(self, recipients: Iterator[str]) -> Iterator[str]:
         for each in recipients:
@@ -97,19 +112,53 @@ class Audiences:
         with self._store.read() as db:
             return meta.get(db, _SIGNED + name)
 
-    def freeze(self) -> int:
-        """Writes down who is owed what, to the end, short lists and corrections first. Gives how many mails are owed by that."""
+    def freeze(self, said: Said = _nothing) -> int:
+        """Writes down who is owed what, to the end, short lists and corrections first. Gives how many mails are owed by that.
+
+        What is owed to a list that has never been read, or that the settings do not name, waits: nobody is not an audience.
+        """
         added = 0
         while True:
             waiting = ledger.to_freeze(self._store)
-            if not waiting or self.stopping():
+            self._look_for_unknown(waiting, said)
+            known = [each for each in waiting if each.purpose is not Purpose.RELEASE or self._signed(each.list)]
+            if not known or self.stopping():
                 return added
-            mailing = waiting[0]
-            if mailing.purpose is Purpose.RELEASE and mailing.list not in self._lists:
-                ledger.close(self._store, mailing, now=self._clock())
-                continue
-            added += ledger.freeze(self._store, mailing, now=self._clock()) or 0
+            added += ledger.freeze(self._store, known[0], now=self._clock()) or 0
             time.sleep(BREATH)
+
+    def _look_for_unknown(self, waiting: Sequence[ledger.Mailing], said: Said) -> None:
+        """Says which lists are owed mail and named nowhere, and ends what has waited for one of them too long."""
+        unknown = {each for each in waiting if each.purpose is Purpose.RELEASE and each.list not in self._lists}
+        for mailing in {each for each in unknown if self._clock() - each.owed_at >= UNKNOWN_FOR}:
+            ledger.close(self._store, mailing, now=self._clock())
+            said(
+                mailing.list, EmbargoError(f"{mailing.record_id} was for the list {mailing.list}, and reached nobody.")
+            )
+            unknown.remove(mailing)
+        names = {each.list for each in unknown}
+        if names == self._unknown:
+            return
+        with self._store.read() as db:
+            over = {key.removeprefix(_TROUBLE) for key in meta.keys(db, _TROUBLE)} - names - set(self._lists)
+        for name in over:
+            self._note_trouble(name, None)
+        for name in names:
+            problem = f"Mails are owed to the list {name}, which the settings do not name; they wait. Name it under mail.lists."
+            self._note_trouble(name, problem)
+            said(name, EmbargoError(problem))
+        self._unknown = names
+
+    def _note_trouble(self, name: str, problem: str | None) -> None:
+        """Keeps what is wrong with a list for those who look at the service."""
+        with self._store.read() as db:
+            if meta.get(db, _TROUBLE + name) == problem:
+                return
+        with self._store.write() as db:
+            if problem is None:
+                meta.drop(db, _TROUBLE + name)
+            else:
+                meta.put(db, _TROUBLE + name, problem)
 
     @property
     def to_repeat(self) -> frozenset[str]:

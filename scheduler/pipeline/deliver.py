@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from scheduler.clock import Clock
-from scheduler.errors import DeliveryFailed, EmbargoError, RenderRefused
+from scheduler.errors import DeliveryFailed, EmbargoError, RenderRefused, StoreRefused
 from scheduler.outlets.mail import Transport
 from scheduler.pipeline import reports
 from scheduler.pipeline.audience import Audiences, MailList
@@ -34,6 +34,7 @@ _GATHER = 0.05
 
 _GAPS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4))
 _SHORT_REST, _LONG_REST = timedelta(seconds=5), timedelta(minutes=1)
+_LAST_TRIES, _LAST_PAUSE = 5, 1.0
 _ASK_FOR = timedelta(days=1)
 GIVE_UP_AFTER = timedelta(days=4)
 """RFC 5321 section 4.5.4.1 asks for four to five days."""
@@ -71,7 +72,7 @@ class Postroom:
         self._refused: list[tuple[Delivery, DeliveryFailed]] = []
         self._rest_for = timedelta()
         self._rest_until = datetime.fromtimestamp(0, UTC)
-        self._running = 0
+        self._running: set[int] = set()
         self._enough = 1
         self._answered = asyncio.Event()
 
@@ -92,16 +93,19 @@ class Postroom:
         self._answered = asyncio.Event()
         taken, window, rate = 0, self._connections, 0.0
         renewed = turned = loop.time()
+        # What an earlier call that broke off had taken and not announced.
+        self._ready.clear()
+        await asyncio.to_thread(ledger.give_back, self._store, worker=self._worker)
         await asyncio.to_thread(self._look_after)
         while True:
             stopping = stop.is_set() or self._is_resting() or not may()
             if stopping and self._ready:
                 self._ready.clear()
                 await asyncio.to_thread(ledger.give_back, self._store, worker=self._worker)
-            wanted = self._ready[: max(0, window - self._running)]
+            wanted = self._ready[: max(0, window - len(self._running))]
             room = 0 if stopping else max(0, window - len(self._ready) + len(wanted))
             ended = len(self._outcomes)
-            claimed = await self._turn(wanted, room)
+            claimed, looked = await self._turn(wanted, room)
             taken += claimed
             now = loop.time()
             if ended:
@@ -113,8 +117,8 @@ class Postroom:
                 await asyncio.to_thread(self._look_after)
             if self._running:
                 await self._gather()
-            elif not self._ready and not self._outcomes:
-                if stop.is_set() or (not linger and not claimed):
+            elif not self._ready and not self._outcomes and not looked:
+                if stop.is_set() or not linger:
                     return taken
                 await asyncio.to_thread(self._look_after)
                 await _either(stop, LOOK_EVERY)
@@ -122,20 +126,24 @@ class Postroom:
     def _look_after(self) -> None:
         """Keeps this worker's leases, and takes up what others have left."""
         now = self._clock()
-        if self._running or self._ready or self._outcomes:
-            ledger.renew(self._store, worker=self._worker, now=now, lease_for=LEASE_FOR)
+        if in_hand := self._running | {each.id for each, _, _ in self._ready} | {each.id for each in self._outcomes}:
+            ledger.renew(self._store, in_hand, worker=self._worker, now=now, lease_for=LEASE_FOR)
         ledger.recover(self._store, now=now)
         if lists := self.audiences.to_repeat:
             ledger.repeat(self._store, lists=lists, now=now, after=_GAPS[0])
 
-    async def _turn(self, wanted: list[tuple[Delivery, str, bytes]], room: int) -> int:
-        """Writes down what has ended, announces and sends `wanted`, and takes up to `room` more. Gives how many it took."""
+    async def _turn(self, wanted: list[tuple[Delivery, str, bytes]], room: int) -> tuple[int, int]:
+        """Writes down what has ended, announces and sends `wanted`, and takes up to `room` more. Gives how many it took, of how
+        many that were due.
+        """
+        if self._refused:
+            await asyncio.to_thread(self._hear)
         outcomes, self._outcomes = self._outcomes, []
         try:
             if not (outcomes or wanted) and (
                 not room or not await asyncio.to_thread(ledger.is_due, self._store, now=self._clock())
             ):
-                return 0
+                return 0, 0
             turn = await asyncio.to_thread(
                 ledger.turn,
                 self._store,
@@ -153,18 +161,20 @@ class Postroom:
         del self._ready[: len(wanted)]
         for delivery, _, message in wanted:
             if delivery.id in turn.mine:
-                self._running += 1
+                self._running.add(delivery.id)
                 task = asyncio.ensure_future(self._deliver(delivery, message))
-                task.add_done_callback(self._done)
+                task.add_done_callback(partial(self._done, delivery.id))
         for delivery in turn.claimed:
             self._make_ready(delivery)
         if self._refused:
             await asyncio.to_thread(self._hear)
-        return len(turn.claimed)
+        return len(turn.claimed), turn.looked
 
     def _make_ready(self, delivery: Delivery) -> None:
         try:
             name, message = self._message(delivery)
+        except StoreRefused:
+            raise  # of the database, not of this mail
         except EmbargoError as error:
             failed = DeliveryState.FAILED
             self._outcomes.append(Outcome(id=delivery.id, epoch=delivery.epoch, state=failed, problem=str(error)))
@@ -174,7 +184,7 @@ class Postroom:
     def _hear(self) -> None:
         """Lets the rule of bounces judge what servers refused for good: nothing more goes to whom they do not know."""
         while self._refused:
-            delivery, error = self._refused.pop()
+            delivery, error = self._refused[-1]
             reports.refused(
                 self._store,
                 token=delivery.token,
@@ -184,23 +194,24 @@ class Postroom:
                 problem=str(error),
                 now=self._clock(),
             )
+            self._refused.pop()
 
     async def _gather(self) -> None:
         """Waits for answers: for the first, and then a moment for half of what is on its way, to write them down together."""
         self._enough = 1
         if not self._outcomes:
             await _either(self._answered, LOOK_EVERY)
-        self._enough = max(1, self._running // 2)
+        self._enough = max(1, len(self._running) // 2)
         if self._outcomes and len(self._outcomes) < self._enough:
             self._answered.clear()
             await _either(self._answered, _GATHER)
         self._answered.clear()
 
-    def _done(self, task: asyncio.Future[Outcome]) -> None:
+    def _done(self, delivery_id: int, task: asyncio.Future[Outcome]) -> None:
         # In this order: whoever looks from another thread must see that something is in hand.
         if not task.cancelled():  # else nothing is known, and its lease will run out
             self._outcomes.append(task.result())
-        self._running -= 1
+        self._running.discard(delivery_id)
         if len(self._outcomes) >= self._enough:
             self._answered.set()
 
@@ -257,7 +268,7 @@ class Postroom:
         gap = _next_try(delivery.attempts)
         if not error.reached:
             self._rest(now)
-            gap = _GAPS[0] if now - delivery.owed_at < GIVE_UP_AFTER else None
+            gap = _GAPS[0]  # no try at all: it is owed for as long as it takes
         if gap is None:
             return about(state=DeliveryState.FAILED, problem=str(error))
         return about(state=DeliveryState.PENDING, problem=str(error), due_at=now + gap, counted=error.reached)
@@ -277,6 +288,8 @@ class Postroom:
         sent = 0
         now, limit = self._clock(), self._connections
         for ask in await asyncio.to_thread(subscribers.asks_to_send, self._store, now=now, limit=limit):
+            if self.audiences.stopping():
+                break
             if await asyncio.to_thread(subscribers.announce_ask, self._store, ask_id=ask.id, now=self._clock()):
                 problem, due_at = await self._ask(ask)
                 sent += problem is None
@@ -298,11 +311,27 @@ class Postroom:
             return str(error), self._clock() + _GAPS[1] if again else None
         except EmbargoError as error:
             return str(error), None
+        except Exception as error:  # noqa: BLE001 - a bug met by one must not cost the others their invitation
+            return f"sending it broke off with {type(error).__name__}; it may or may not have gone out", None
         return None, None
 
     async def close(self) -> None:
-        """Parts from the server in good order."""
-        await self._transport.close()
+        """Writes down what has ended, though the database may still be locked for a while, and parts from the server in good
+        order.
+        """
+        stop = asyncio.Event()
+        stop.set()
+        try:
+            for tries_left in reversed(range(_LAST_TRIES)):
+                try:
+                    await self.send(stop, may=lambda: False)
+                    break
+                except Exception:
+                    if not tries_left:
+                        raise
+                    await asyncio.sleep(_LAST_PAUSE)
+        finally:
+            await self._transport.close()
 
 
 def _next_try(attempts: int) -> timedelta | None:

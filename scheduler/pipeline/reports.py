@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from scheduler.errors import StoreRefused
 from scheduler.intake import reports as intake
 from scheduler.intake.reports import Reading, Said
 from scheduler.record import Membership
@@ -139,7 +140,14 @@ def collect(store: Store, maildir: Path, *, now: datetime, seen: set[str] | None
         except OSError:  # not for us to read
             seen.add(path.name)
             continue
-        if take(store, message, now=now).list is not None:
+        try:
+            taken = take(store, message, now=now)
+        except StoreRefused:
+            raise
+        except Exception:
+            seen.add(path.name)  # a bug met by one message must not keep out those behind it
+            raise
+        if taken.list is not None:
             count += 1
             if _mark(maildir, path):
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from scheduler.store import schema
 
@@ -18,6 +18,17 @@ def put(db: Connection, key: str, value: str) -> None:
     """Keeps a text under this key, in the caller's transaction."""
     if not db.execute(update(schema.meta).where(schema.meta.c.key == key).values(value=value)).rowcount:
         db.execute(schema.meta.insert().values(key=key, value=value))
+
+
+def drop(db: Connection, key: str) -> None:
+    """Keeps nothing under this key any more, in the caller's transaction."""
+    db.execute(delete(schema.meta).where(schema.meta.c.key == key))
+
+
+def keys(db: Connection, prefix: str) -> list[str]:
+    """The keys in use that begin so."""
+    named = schema.meta.c.key.startswith(prefix, autoescape=True)
+    return list(db.execute(select(schema.meta.c.key).where(named).order_by(schema.meta.c.key)).scalars())
 
 
 def newest_at(db: Connection) -> datetime | None:

@@ -18,8 +18,8 @@ from scheduler.errors import StoreRefused
 from scheduler.pipeline import reports
 from scheduler.record import Membership
 from scheduler.record.reach import Report
+from scheduler.store import ledger, subscribers
 from scheduler.store import reports as kept
-from scheduler.store import subscribers
 
 CORPUS = Path(__file__).parents[1] / "reports"
 TOKEN = "abcdefghijklmnopqrstuvwx"
@@ -197,6 +197,16 @@ def test_a_success_report_settles_what_was_uncertain(sent):
     assert tally(sent) == {"sent": 3, "failed": 1}
 
 
+def test_a_success_report_spares_a_repeat(sent):
+    """A mail that is reported as arrived, or as refused, while it waits to be sent again, is not sent again."""
+    work = send(sent, "two", UNCERTAIN)
+    ids = {to: f"<{each.id}@x>" for to, each in work.items()}
+    assert ledger.resolve(sent.store, **sent.person("two"), resend=True) == 2
+    take(sent, "postfix-delivered", message_id=ids[DESK])
+    take(sent, "postfix-spam-rejected", address="zoe@example.net", message_id=ids[ZOE])
+    assert tally(sent) == {"sent": 3, "failed": 1}
+
+
 def test_an_alias_that_still_reaches_somebody_is_reached(sent):
     """Where an address leads on to several, one dead mailbox among them is not the reader's."""
     data = message("postfix-two-recipients-one-delivered", sent).replace(DESK.encode(), b"x@example.com")
@@ -339,6 +349,25 @@ def test_a_message_that_can_not_be_kept_stays(sent, tmp_path):
     sent.raw("ALTER TABLE away RENAME TO reports")
     assert len(list((box / "new").iterdir())) == 1
     assert reports.collect(sent.store, box, now=sent.clock()) == 1
+
+
+def test_a_message_that_meets_a_bug_keeps_out_no_other(sent, tmp_path, monkeypatch):
+    """A message on which reading breaks off stays where it is, and those behind it are taken in."""
+    box = tmp_path / "bounces"
+    drop(box, message("postfix-delayed", sent), b"a second one")
+    real = reports.take
+
+    def breaks(store, data, *, now):
+        if b"a second one" not in data:
+            raise ZeroDivisionError
+        return real(store, data, now=now)
+
+    monkeypatch.setattr(reports, "take", breaks)
+    seen = set()
+    with pytest.raises(ZeroDivisionError):
+        reports.collect(sent.store, box, now=sent.clock(), seen=seen)
+    assert reports.collect(sent.store, box, now=sent.clock(), seen=seen) == 0
+    assert len(seen) == 2
 
 
 def test_no_maildir_is_no_error(sent, tmp_path):
