@@ -6,28 +6,27 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 
-from scheduler.config.parts import Config, MailPart
+from scheduler.config.parts import Config, MailPart, Settings, WebhookPart
+from scheduler.config.values import is_secret
 from scheduler.errors import ConfigRefused, FileRefused
 from scheduler.intake.fields import load, problems
 from scheduler.outlets import mail
-from scheduler.record.mailbox import mailbox
 
 PASSWORD_VARIABLE = "EMBARGO_MAIL_PASSWORD"  # noqa: S105 - the variable's name, not a password
 FALLBACK_VARIABLE = "EMBARGO_FALLBACK_PASSWORD"
+_SERVER = "smtp://user@mail.example.org:587?timeout=600"
 _LIMIT = 1_000_000
-_INNER = ("file", "text", "password", "fallback_password")
 
 
 def read(path: Path) -> Config:
     """The settings in a file. Raises :class:`ConfigRefused`."""
     try:
         with path.open("rb") as stream:
-            return parse(stream.read(_LIMIT), path=path)
+            return parse(stream.read(_LIMIT + 1), path=path)
     except FileNotFoundError:
         raise ConfigRefused(
             [f"{path}: there is no such file. `embargo init` writes one here; `--config FILE` names another."]
@@ -36,96 +35,148 @@ def read(path: Path) -> Config:
         raise ConfigRefused([f"{path}: it can't be read: {error.strerror}."]) from error
 
 
+def database_of(path: Path) -> str | None:
+    """The database that settings name, be they otherwise as broken as may be; ``None`` where that can't be seen."""
+    try:
+        found = re.search(rb"""^database:[ \t]*["']?([^\s"'#]+)""", path.read_bytes(), re.MULTILINE)
+        return None if found is None else _based("sqlite:///", found[1].decode(), path.absolute().parent)
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def parse(data: bytes, *, path: Path) -> Config:
     """The settings in the bytes of the file `path`, from whose folder every relative path is taken.
 
     Raises :class:`ConfigRefused`.
     """
     file = path.absolute()
+    if len(data) > _LIMIT:
+        raise ConfigRefused([f"{path}:1: this is more than a megabyte. Put recipients into a `file` of their list."])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigRefused([f"{path}:{line}: this is not UTF-8. Save the file as UTF-8."]) from None
     try:
-        marked = load(text, file=str(path))
+        marked = load(text, file=str(path), settings=True)
     except FileRefused as error:
         raise ConfigRefused([str(error)]) from error
-    for inner in _INNER:
-        if inner in marked.tree:
-            line = marked.line_of((inner,))
-            raise ConfigRefused([f"{path}:{line}: Unknown key `{inner}`. It is not a setting; delete the line."])
     try:
-        config = Config.model_validate({**marked.tree, "file": file, "text": data})
+        settings = _rooted(Settings.model_validate(marked.tree), file.parent)
     except ValidationError as error:
         raise ConfigRefused(
             [
                 f"{path}:{line}: {problem} {remedy}"
-                for line, problem, remedy in problems(error, marked=marked, model=Config)
+                for line, problem, remedy in problems(error, marked=marked, model=Settings)
             ]
         ) from None
-    passwords, found = _judged(config, file.parent)
-    config = _resolved(config, file.parent, passwords)
+    found: _Found = list(_contradictions(settings))
+    secrets = _opened(settings, file.parent, found)
+    config = Config.model_construct(**{**dict(settings), **secrets}, file=file, text=data)
     found += [(("site", "folder"), sentence) for sentence in _mixed(config)]
     if found:
-        raise ConfigRefused([f"{path}:{marked.line_of(key)}: {sentence}" for key, sentence in found])
+        told = sorted((marked.line_of(key), sentence) for key, sentence in found)
+        raise ConfigRefused([f"{path}:{line}: {sentence}" for line, sentence in told])
     return config
 
 
 _Found = list[tuple[tuple[str | int, ...], str]]
 
 
-def _is_mailbox(text: str) -> bool:
-    """Whether a mail can be addressed so."""
+def _rooted(value: Any, base: Path) -> Any:
+    """The same with every path of it made absolute."""
+    if isinstance(value, Path):
+        return base / value
+    if isinstance(value, list):
+        return [_rooted(each, base) for each in value]
+    if isinstance(value, dict):
+        return {key: _rooted(each, base) for key, each in value.items()}
+    if not isinstance(value, BaseModel):
+        return value
+    update = {key: _rooted(each, base) for key, each in value}
+    if isinstance(value, Settings):
+        update["database"] = _based("sqlite:///", value.database, base)
+    if isinstance(value, MailPart):
+        update["transport"] = _based("maildir:", value.transport, base)
+        update["fallback"] = value.fallback and _based("maildir:", value.fallback, base)
+    return value.model_copy(update=update)
+
+
+def _based(scheme: str, url: str, base: Path) -> str:
+    path = url.removeprefix(scheme)
+    if path == url:
+        return url
+    if scheme == "maildir:":
+        path = path.removeprefix("//")  # maildir://PATH is the same
+    return f"{scheme}{(base / path).as_posix()}" if path else url
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What two keys say against each other, or the settings against the disk."""
+    if settings.templates is not None and not settings.templates.is_dir():
+        yield ("templates",), "`templates` is no folder. Create it, or delete the line."
+    if settings.mail is None:
+        remedy = "needs the section `mail`. Add it with `from` and `transport`, or delete the line."
+        if settings.alerts.mail:
+            yield ("alerts", "mail"), f"`alerts.mail` {remedy}"
+        if settings.desk is not None:
+            yield ("desk", "mail"), f"`desk.mail` {remedy}"
+    elif settings.mail.fallback is None and settings.mail.fallback_password_file is not None:
+        yield (
+            ("mail", "fallback_password_file"),
+            "`mail.fallback_password_file`: there is no `fallback` that it is the password of. Delete the line.",
+        )
+
+
+def _opened(settings: Settings, base: Path, found: _Found) -> dict[str, Any]:
+    """What the files of secrets hold, and what is `found` wrong with them and with what they are for."""
+    update: dict[str, Any] = {}
+    part = settings.mail
+    ways = (
+        ()
+        if part is None
+        else (
+            ("transport", part.transport, "", part.password_file, PASSWORD_VARIABLE),
+            ("fallback", part.fallback, "fallback_", part.fallback_password_file, FALLBACK_VARIABLE),
+        )
+    )
+    for key, url, prefix, file, variable in ways:
+        if url is None:
+            continue
+        place = f"{prefix}password_file"
+        try:
+            password = os.environ.get(variable) if file is None else _held(file)
+            place, update[f"{prefix}password"] = key, password
+            mail.transport(url, base=base, password=password)
+        except ConfigRefused as error:
+            is_told = re.search("write|password_file|can't be read", str(error))
+            example = "" if is_told else f" Write, for example, {_SERVER}."
+            found += [(("mail", place), f"`mail.{place}`: {problem}{example}") for problem in error.problems]
+    hooks = []
+    for number, hook in enumerate(settings.alerts.webhooks):
+        try:
+            hooks.append(hook if hook.secret_file is None else hook.opened(_webhook_secret(hook, hook.secret_file)))
+        except ConfigRefused as error:
+            where = ("alerts", "webhooks", number, "secret_file")
+            found += [(where, f"`alerts.webhooks.secret_file`: {problem}") for problem in error.problems]
+    return {**update, "alerts": settings.alerts.model_copy(update={"webhooks": hooks})}
+
+
+def _webhook_secret(hook: WebhookPart, file: Path) -> str:
+    if hook.form != "standard":
+        raise ConfigRefused([f"only the form `standard` is signed, and this is {hook.form}. Delete the line."])
+    secret = _held(file).strip().removeprefix("whsec_")
+    if not is_secret(secret):
+        raise ConfigRefused([f"{file} holds no secret: base64 of 24 to 64 bytes. Make one: openssl rand -base64 32."])
+    return secret
+
+
+def _held(file: Path) -> str:
+    """The words of a file of secrets."""
     try:
-        mailbox(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _judged(config: Config, base: Path) -> tuple[dict[str, str | None], _Found]:
-    """The mail passwords, and what only a look outside the file can find wrong, each with its key."""
-    found: _Found = []
-    passwords: dict[str, str | None] = {}
-    if config.templates is not None and not (base / config.templates).is_dir():
-        found.append((("templates",), "`templates` is no folder. Create it, or delete the line."))
-    if config.mail is not None:
-        part = config.mail
-        found += _unaddressed(part)
-        for kind, url, file, variable in (
-            ("transport", part.transport, part.password_file, PASSWORD_VARIABLE),
-            ("fallback", part.fallback, part.fallback_password_file, FALLBACK_VARIABLE),
-        ):
-            if url is None:
-                if file is not None:
-                    found.append(
-                        (("mail", "fallback_password_file"), "There is no `fallback` that it is the password of.")
-                    )
-                continue
-            prefix = "" if kind == "transport" else "fallback_"
-            try:
-                passwords[f"{prefix}password"] = password = _password(file, variable, base)
-                mail.transport(url, base=base, password=password)
-            except ConfigRefused as error:
-                key = f"{prefix}password_file" if error.problems[0].startswith("The password file") else kind
-                found += [(("mail", key), problem) for problem in error.problems]
-    return passwords, found
-
-
-def _unaddressed(part: MailPart) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """The addresses of the settings that no mail can have."""
-    for name, each in part.lists.items():
-        for number, recipient in enumerate(each.recipients):
-            if not _is_mailbox(recipient):
-                place = ("mail", "lists", name, "recipients", number)
-                yield place, f"a recipient of the list `{name}` is no address. Write name@example.org."
-    if not _is_mailbox(part.sender):
-        yield ("mail", "from"), "`from` is no address. Write Press Office <press@example.org>."
-    if part.bounces is not None and (
-        not _is_mailbox(part.bounces.address) or re.search(r"[<>+]", part.bounces.address)
-    ):
-        yield ("mail", "bounces", "address"), "`address` is no bare address without a `+`. Write bounces@example.org."
+        return file.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigRefused([f"the file {file} can't be read. Let the service's user read it."]) from None
 
 
 def _mixed(config: Config) -> list[str]:
@@ -136,49 +187,8 @@ def _mixed(config: Config) -> list[str]:
         place = path.resolve()
         if place == site or site in place.parents:
             found.append(
-                f"the site folder {site} holds {what} ({place}): everybody could read it. Name another folder."
+                f"`site.folder` ({site}) holds {what} ({place}): everybody could read it. Name another folder."
             )
         elif place in site.parents and what != "the settings" and place.is_dir():
-            found.append(f"the site folder {site} lies in the folder of {what} ({place}). Name another folder.")
+            found.append(f"`site.folder` ({site}) lies in the folder of {what} ({place}). Name another folder.")
     return found
-
-
-def _resolved(config: Config, base: Path, passwords: dict[str, str | None]) -> Config:
-    """Paths made absolute, and the secrets in their places."""
-    return config.model_copy(
-        update={
-            "records": [part.model_copy(update={"folder": base / part.folder}) for part in config.records],
-            "database": _database(config.database, base),
-            "site": config.site.model_copy(update={"folder": base / config.site.folder}),
-            "templates": None if config.templates is None else base / config.templates,
-            "mail": None if config.mail is None else _at_home(config.mail, base),
-            **passwords,
-        }
-    )
-
-
-def _at_home(part: MailPart, base: Path) -> MailPart:
-    lists = {
-        name: each.model_copy(update={"file": None if each.file is None else base / each.file})
-        for name, each in part.lists.items()
-    }
-    bounces = part.bounces
-    if bounces is not None and bounces.maildir is not None:
-        bounces = bounces.model_copy(update={"maildir": base / bounces.maildir})
-    return part.model_copy(update={"lists": lists, "bounces": bounces})
-
-
-def _password(file: Path | None, variable: str, base: Path) -> str | None:
-    if file is None:
-        return os.environ.get(variable)
-    try:
-        return (base / file).read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError):
-        raise ConfigRefused([f"The password file {file} can't be read. Let the service's user read it."]) from None
-
-
-def _database(url: str, base: Path) -> str:
-    scheme, separator, path = url.partition(":///")
-    if scheme != "sqlite" or not separator or path.startswith("/") or not path:
-        return url
-    return f"sqlite:///{(base / path).as_posix()}"
