@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from jinja2 import Template
 
+from scheduler.monitor import letters
+from scheduler.outlets.webhook import Notice
 from scheduler.record import Attachment, Purpose, Question, Release
 from scheduler.render import Feed, Newsroom, Renderer, mail, samples
 from scheduler.render.templates import environment
@@ -60,6 +62,11 @@ def given():
             message_id="<one@example.org>",
             at=samples.NEVER,
         )
+        named = {"newsroom": "Office", "host": "news1", "database": "embargo.db"}
+        notice = Notice(id="msg_1", at=samples.NEVER, headline="", lines=(), **named)
+        letters.written("alert.txt", {"notice": notice, "zone": "UTC"}, overrides=None)
+        told = {"lifts": [], "until": samples.NEVER, "doubts": [], "shown": 0, "zone": "UTC"}
+        letters.written("desk.txt", {**told, **named}, overrides=None)
     return seen
 
 
