@@ -1,9 +1,8 @@
-"""Commands for those who look after the service: trail, doctor, backup."""
+"""Commands about the trail: its rows, their proof, and their export."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,21 +11,14 @@ from typing import Annotated
 
 import typer
 
-from scheduler import config, embargo
 from scheduler.cli import say
-from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app, missing, office
-from scheduler.cli.clock import look_at_clock
-from scheduler.config import ClockPart
-from scheduler.daemon.lock import is_running
-from scheduler.daemon.parts import Parts, build
-from scheduler.errors import EmbargoError, StoreRefused
-from scheduler.permissions import loose, private_file
-from scheduler.store import Store, fence, heads, open_store, records, trail
+from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app, office
+from scheduler.errors import EmbargoError
+from scheduler.permissions import private_file
+from scheduler.store import Store, heads, records, trail
 
 trail_app = typer.Typer(help="The trail: every decision, in order, and the proof that none was changed.")
 app.add_typer(trail_app, name="trail")
-
-_ENOUGH = 200 * 1024 * 1024
 
 
 @trail_app.callback(invoke_without_command=True)
@@ -89,7 +81,7 @@ def verify(
             count, broken = trail.verify_export(lines)
     else:
         with office(file) as (_, store, _now):
-            count, broken, heads_agree = _proved(store)
+            count, broken, heads_agree = proved(store)
     if as_json:
         say.put_json({"rows": count, "broken": broken, "heads": heads_agree})
     elif broken:
@@ -107,7 +99,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _proved(store: Store) -> tuple[int, list[str], int]:
+def proved(store: Store) -> tuple[int, list[str], int]:
     """How many rows there are, where the trail does not hold, and how many noted heads agree with it."""
     lines = heads.noted(store)
     with store.read() as db:
@@ -164,121 +156,7 @@ def written(target: Path, lines: Iterable[bytes], *, what: str) -> bool:
     return False
 
 
-@app.command()
-def backup(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; must not be there yet.")],
-    file: ConfigFile = CONFIG,
-) -> None:
-    """Copy the database of a running service to FILE, and check the copy."""
-    with office(file, needed=True) as (_, store, _now):
-        store.backup(target)
-    say.put(f"[green]Written and checked:[/] {say.plain(str(target))}, {target.stat().st_size:,} bytes.")
-
-
-@app.command()
-def doctor(file: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
-    """Examine the installation: each finding with what to do about it."""
-    findings = list(_findings(file))
-    if as_json:
-        say.put_json([{"good": good, "what": what, "remedy": remedy} for good, what, remedy in findings])
-    else:
-        for good, what, remedy in findings:
-            say.put(f"{'[green]good[/] ' if good else '[bold red]wrong[/]'}  {say.plain(what)}")
-            if remedy and not good:
-                say.put(f"       {say.plain(remedy)}")
-    if not all(good for good, _, _ in findings):
-        raise typer.Exit(1)
-
-
-_Finding = tuple[bool, str, str]
-
-
-def _findings(file: Path) -> Iterator[_Finding]:
-    try:
-        parts = build(config.read(file))
-    except EmbargoError as error:
-        yield False, str(error), "Mend it; `embargo check` looks again."
-        return
-    yield True, f"settings and templates: {parts.config.file}", ""
-    yield True, f"time zones: tz database {embargo.tz_version()}", ""
-    try:
-        none = missing(parts.config.database)
-        store = None if none else open_store(parts.config.database)
-    except EmbargoError as error:
-        yield False, str(error), ""
-        return
-    if store is None:
-        yield True, f"database: {none} is not there yet; nothing has been taken in", ""
-    else:
-        try:
-            yield from _store_findings(store, parts.config.clock)
-        finally:
-            store.close()
-    yield from _folder_findings(parts)
-    for each in loose(parts.config.private):
-        yield (
-            False,
-            f"{each.path} has mode {each.mode:04o}: others than its owner can reach it",
-            f"To mend it: {each.remedy}",
-        )
-
-
-def _store_findings(store: Store, part: ClockPart) -> Iterator[_Finding]:
-    damage = store.damage()
-    yield not damage, f"database: {damage or 'sound'}", "Stop the service and restore the last backup."
-    if damage:
-        return  # what else would be asked of it can't be believed
-    try:
-        count, broken, _ = _proved(store)
-    except StoreRefused as error:
-        count, broken = 0, [str(error)]
-    yield (
-        not broken,
-        f"trail: {broken[0] if broken else f'{count} rows, sound'}",
-        "`embargo trail verify` lists all places.",
-    )
-    if store.path is not None:
-        yield True, f"service: {'running' if is_running(store.path) else 'not running'}", ""
-    found = look_at_clock(store, part)
-    doubts = ", ".join(found.doubts)
-    now = say.utc(found.reading.now.replace(microsecond=0))
-    yield (
-        not doubts,
-        f"clock: {now}{f', suspect ({doubts})' if doubts else ''}",
-        "Nothing lifts by time: `embargo clock`.",
-    )
-    why = fence.examine(store).why
-    yield not why, f"place: {' '.join(why) or 'the store is in its own'}", "Nothing lifts: see `embargo adopt`."
-    lift_at = records.next_lift(store)
-    yield True, f"next lift: {say.utc(lift_at) if lift_at else 'none'}", ""
-
-
 def unwritable(folder: Path) -> bool:
     """Whether this user can't write to the folder, or make it; it is not made by asking."""
     there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     return not (there.is_dir() and os.access(there, os.W_OK | os.X_OK))
-
-
-def _folder_findings(parts: Parts) -> Iterator[_Finding]:
-    if parts.config.lists and parts.config.http is None:
-        yield (
-            False,
-            "mail: each mail links to unsubscribe/ on the site, and nothing answers there without `http`",
-            "Set `http: listen`, and let your web server pass `unsubscribe/` on to it: deploy/nginx.conf.example.",
-        )
-    for part in parts.config.records:
-        there = part.folder.is_dir() and os.access(part.folder, os.R_OK | os.X_OK)
-        yield there, f"records: {part.folder}", "It is no folder the service can read; create it."
-    yield (
-        not unwritable(parts.config.site.folder),
-        f"site: {parts.config.site.folder}",
-        "This user can't write there. If the service's can't either, change its owner.",
-    )
-    for folder in {parts.config.site.folder, parts.config.file.parent}:
-        if folder.is_dir():
-            free = shutil.disk_usage(folder).free
-            yield (
-                free > _ENOUGH,
-                f"disk of {folder}: {free // 1024**2:,} MiB free",
-                "Free some space before the next lift.",
-            )

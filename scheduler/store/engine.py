@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event, inspect, literal, literal_column, select, text, update
@@ -122,7 +123,7 @@ class Store:
         """What is to be said about a file in which `found` was found."""
         return StoreDamaged(
             f"The database {self.path} is damaged: {found}. "
-            "Keep the file, restore the last backup beside it and point `database:` there."
+            "Stop the service, keep the file under another name, and restore the last backup: `embargo restore FILE`."
         )
 
     def checkpoint(self) -> None:
@@ -142,33 +143,80 @@ class Store:
             return str(error.orig)
         return None if found == "ok" else found
 
-    def backup(self, target: Path) -> None:
-        """Writes a consistent copy, whoever is writing meanwhile, and checks it. Raises :class:`StoreRefused`."""
+    def backup(self, target: Path, *, part: str = "", replace: bool = False) -> None:
+        """Writes a consistent copy, whoever is writing meanwhile, and checks it. Raises :class:`StoreRefused`.
+
+        Until it is whole, sound and on the disk it is a hidden file beside `target`, called `part` where that is given; a kill
+        leaves that one at most, and the next backup of that name takes it over. `replace`: what stands there gives way then.
+        """
         if self.path is None:
             raise StoreRefused("This database is a PostgreSQL server's: back it up with pg_dump.")
+        taken = StoreRefused(f"{target} is there already; it is left as it is. Name a new file.")
+        if os.path.lexists(target) and not replace:
+            raise taken
         try:
-            os.close(permissions.private_file(target))
-        except FileExistsError as error:
-            raise StoreRefused(f"{target} is there already; it is left as it is. Name a new file.") from error
-        except OSError as error:
-            raise StoreRefused(f"The backup {target} can't be written: {error.strerror}.") from error
-        try:
-            with self.engine.connect() as db:
-                db.connection.driver_connection.execute("VACUUM INTO ?", (str(target),))  # type: ignore[union-attr]  # sqlite3's
-        except sqlite3.Error as error:
-            target.unlink(missing_ok=True)
-            raise StoreRefused(f"The backup {target} can't be written: {error}.") from error
-        copy = sqlite3.connect(target)
-        try:
+            unfinished = target.with_name(part or f".{target.name}.part")
+            with _unfinished(unfinished) as descriptor:
+                self._copy(unfinished)
+                os.fsync(descriptor)
+                if not replace:
+                    os.close(permissions.private_file(target))
+                unfinished.replace(target)
+                flush(target.parent)
+        except FileExistsError:
+            raise taken from None
+        except (OSError, sqlite3.Error) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise StoreRefused(
+                f"The backup {target} can't be written: {why}. Nothing that was there before was changed."
+            ) from error
+
+    def _copy(self, target: Path) -> None:
+        # Into an empty file, as a reader: no writer waits for it, and what was erased is not in it.
+        with self.engine.connect() as db:
+            db.connection.driver_connection.execute("VACUUM INTO ?", (str(target),))  # type: ignore[union-attr]  # sqlite3's
+        with closing(sqlite3.connect(target)) as copy:
             found = copy.execute("PRAGMA integrity_check").fetchone()[0]
-        finally:
-            copy.close()
         if found != "ok":
             raise StoreRefused(f"The backup {target} is not sound: {found}. Run `embargo doctor`.")
 
     def close(self) -> None:
         """Gives back all connections."""
         self.engine.dispose()
+
+
+def flush(folder: Path) -> None:
+    """Has the names in a folder on the disk, so that no power cut brings back what they were."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[int]:
+    """An empty file that nobody else writes to; gone at the end, unless it was renamed. Raises :class:`OSError`."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = path.stat().st_ino == os.fstat(descriptor).st_ino  # else it was another's, and is done
+        except (BlockingIOError, FileNotFoundError):
+            ours = False
+        if not ours:
+            raise StoreRefused(
+                f"Another backup is being written to {path.parent}. Wait for it, or name another folder."
+            )
+        try:
+            os.fchmod(descriptor, 0o600)
+            os.ftruncate(descriptor, 0)
+            yield descriptor
+        finally:
+            for left in (path, path.with_name(f"{path.name}-journal")):
+                left.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
 
 
 def open_store(url: str) -> Store:
@@ -196,7 +244,7 @@ def open_store(url: str) -> Store:
         store.close()
         raise StoreRefused(
             f"The database {target.render_as_string()} can't be used: {getattr(error, 'orig', error)}. "
-            "If the file is damaged, keep it, restore the last backup beside it and point `database:` there."
+            "If the file is damaged, keep it under another name, and restore the last backup: `embargo restore FILE`."
         ) from error
     except StoreRefused:
         store.close()
@@ -282,36 +330,52 @@ def _write_ahead(db: Connection) -> None:
     raw.execute("PRAGMA journal_mode = WAL")
 
 
-def _version(db: Connection) -> int:
+def version(db: Connection) -> int:
     """The schema's number, 0 for an empty database; refuses one that is not ours to change."""
     tables = set(inspect(db).get_table_names())
-    version = 0
+    number = 0
     if tables.issuperset({"meta", "records", "trail_head"}):
         found = db.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar()
-        version = int(found or 0)
-    if version == 0 and tables:
+        number = int(found or 0)
+    if number == 0 and tables:
         raise StoreRefused(
             "The database holds other tables than Embargo's. Point `database:` at an empty one; nothing was changed."
         )
-    if version > _NEWEST:
+    if number > _NEWEST:
         raise StoreRefused(
-            f"The database has schema {version}, this program knows {_NEWEST}: it was written by a newer Embargo. "
+            f"The database has schema {number}, this program knows {_NEWEST}: it was written by a newer Embargo. "
             "Install that version, or restore the backup made before the upgrade."
         )
-    return version
+    return number
 
 
 def _migrate(store: Store) -> None:
     with store.engine.connect() as db, db.begin():
-        _version(db)  # before anything is changed
+        version(db)  # before anything is changed
     with store.engine.connect() as db:
         if store.path is not None:
             _write_ahead(db)
     with store.engine.connect() as plain, (db := plain.execution_options(embargo_write=True)).begin():
-        version = _version(db)
-        if version == 0:
+        before = version(db)
+        if before == 0:
             _create(db)
-        elif version < _NEWEST:
-            for step in _MIGRATIONS[version - 1 :]:
+        elif before < _NEWEST:
+            _keep(store, db, before)
+            for step in _MIGRATIONS[before - 1 :]:
                 step(db)
             db.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=str(_NEWEST)))
+
+
+def _keep(store: Store, db: Connection, number: int) -> None:
+    """A backup of the database as it is, beside it. `db` owns the write lock, so that nothing is decided after it."""
+    if store.path is None:
+        return
+    row = db.execute(select(schema.trail_head.c.seq)).scalar_one()
+    target = store.path.with_name(f"{store.path.name}.schema-{number}.row-{row}.db")
+    try:
+        store.backup(target, replace=True)
+    except StoreRefused as error:
+        raise StoreRefused(
+            f"The database {store.path} has schema {number}, this program needs {_NEWEST}, and brings no database there "
+            f"without a backup. {error}"
+        ) from error
