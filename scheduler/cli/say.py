@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -73,8 +75,8 @@ def _jsonable(value: Any) -> Any:
     raise TypeError(type(value))
 
 
-def distance(ahead: timedelta) -> str:
-    """How far off, to the unit a person reads: ``in 3 days 4 h``, ``in 12 s``, ``2 min ago``."""
+def distance(ahead: timedelta, *, ticking: bool = False) -> str:
+    """How far off, to the unit a person reads: ``in 3 days 4 h``, ``in 12 s``, ``2 min ago``; `ticking`: hours with seconds."""
     seconds = abs(ahead) // timedelta(seconds=1)
     days, rest = divmod(seconds, 86400)
     hours, rest = divmod(rest, 3600)
@@ -82,7 +84,7 @@ def distance(ahead: timedelta) -> str:
     if days:
         words = f"{days} day{'s' if days != 1 else ''}" + (f" {hours} h" if hours and days < 30 else "")
     elif hours:
-        words = f"{hours} h {minutes} min"
+        words = f"{hours} h {minutes} min" + (f" {seconds} s" if ticking else "")
     elif minutes:
         words = f"{minutes} min {seconds} s"
     else:
@@ -144,6 +146,76 @@ def line(lift: Lift) -> str:
     return embargo.local(lift.at, lift.zone).isoformat(" ", _precision(lift.local))
 
 
+def moment(at: datetime, zone: str, now: datetime) -> str:
+    """What clocks show at an instant in `zone` and in UTC: ``Tue 1 Dec 2026 20:00, Wed 01:00 UTC``."""
+    there, utc = (embargo.local(at, key).replace(tzinfo=None) for key in (zone, "UTC"))
+    today = embargo.local(now, zone).date()
+    near = -1 <= (there.date() - today).days < 7
+    day = _day(there.date(), today) if near else f"{there:%a} {there.day} {there:%b %Y}"
+    if there == utc:
+        return f"{day} {_clock(utc)} UTC"
+    return f"{day} {_clock(there)}, {'' if there.date() == utc.date() else f'{utc:%a} '}{_clock(utc)} UTC"
+
+
+_SUBSTITUTES = {
+    **dict.fromkeys("\u2018\u2019\u201a\u2032", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\u00b7\u2500", "-"),
+    "━": "=",
+    "…": "~",
+}
+
+
+def lettered(text: str, encoding: str | None = None) -> str:
+    """`safe` text in letters that standard output can write, or `encoding`; it takes as much room as before."""
+    told = encoding or out.encoding
+    return "".join(each if _written(each, told) else _substitute(each, told) for each in safe(text))
+
+
+def _written(letter: str, encoding: str) -> bool:
+    try:
+        letter.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _substitute(letter: str, encoding: str) -> str:
+    bare = _SUBSTITUTES.get(letter) or unicodedata.normalize("NFKD", letter)[0]
+    room = cell_len(letter)
+    return bare if room == cell_len(bare) and _written(bare, encoding) else "?" * room
+
+
+Part = str | tuple[str, str]
+"""Words, or words and their style."""
+
+
+def row(*parts: Part, width: int | None = None) -> Text:
+    """One line of a picture. What is wider than `width` is cut, and says so."""
+    made = Text(no_wrap=True, overflow="ignore")
+    for part in parts:
+        words, style = (part, "") if isinstance(part, str) else part
+        words = lettered(words).translate({9: " ", 10: " "})
+        left = max(0, width - made.cell_len) if width is not None else cell_len(words)
+        if cell_len(words) > left:
+            made.append(set_cell_size(words, max(left - 1, 0)).rstrip() + lettered("…")[:left], style)
+            break
+        made.append(words, style)
+    return made
+
+
+def hanging(first: Sequence[Part], words: str, style: str, *, width: int) -> list[Text]:
+    """Words broken between each other, the first after `first` and the rest below it; one that is too long is left whole."""
+    head = row(*first)
+    lines = [""]
+    for word in lettered(words).split():
+        if lines[-1] and head.cell_len + cell_len(lines[-1]) + 1 + cell_len(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    indent = " " * head.cell_len
+    return [row(*(first if number == 0 else [indent]), (line, style)) for number, line in enumerate(lines)]
+
+
 def table(*columns: str) -> Table:
     """A table without a frame that reads well at 80 columns."""
     made = Table(*columns, box=None, pad_edge=False, header_style="bold dim")
@@ -161,7 +233,8 @@ def facts(rows: Iterable[tuple[str, str, str]], *, indent: int = 10) -> None:
 def fact(name: str, value: str, style: str, *, indent: int = 10, name_style: str = "dim") -> Text:
     """A name and its value, which is broken into lines that fit."""
     made = Text.assemble((f"{'':<{indent}}{name:<11}", name_style))
-    width = max(out.width - indent - 14, 40) if style != COPIED else len(value) + 1
+    whole = max(map(len, value.split()), default=0) if value.isascii() else 0  # an id, an address, a path
+    width = max(out.width - indent - 14, 40, whole) if style != COPIED else len(value) + 1
     for number, part in enumerate(Text(safe(value)).wrap(out, width, overflow="fold") or [Text()]):
         part.rstrip()
         made.append(f"{'':<{indent + 11}}" if number else "").append(part.plain, style).append("\n")
