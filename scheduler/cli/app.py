@@ -5,8 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +21,13 @@ from scheduler.cli import say
 from scheduler.daemon import guard
 from scheduler.daemon.lock import is_running
 from scheduler.daemon.parts import Parts, build
-from scheduler.errors import StoreRefused
-from scheduler.store import Store, fence, open_store
+from scheduler.errors import ConfigRefused, StoreRefused
+from scheduler.store import Store, fence, open_store, vitals
 
 _ORDER = (
-    *("demo", "init", "check", "explain", "run", "worker", "add", "queue", "show", "preview", "rehearse", "confirm"),
-    *("amend", "lift", "withdraw", "correct", "retract", "clock", "trail", "mail", "doctor", "backup", "adopt"),
+    *("demo", "init", "check", "explain", "run", "worker", "add", "status", "queue", "show", "preview", "rehearse"),
+    *("confirm", "amend", "lift", "withdraw", "correct", "retract", "clock", "config", "trail", "mail", "doctor"),
+    *("backup", "restore", "retention", "adopt"),
 )
 
 
@@ -79,12 +81,21 @@ def _said_if_any(reason: str | None) -> str | None:
     return None if reason is None else _said(reason)
 
 
+# Neither is asked for by typer, which would do so before anything is known: see `reasoned`.
 Reason = Annotated[
-    str, typer.Option("--reason", "-r", help="Why; it goes on the trail.", prompt="Reason", callback=_said)
+    str | None,
+    typer.Option(
+        "--reason", "-r", help="Why; it goes on the trail. A terminal is asked for it.", callback=_said_if_any
+    ),
 ]
 PublicReason = Annotated[
-    str,
-    typer.Option("--reason", "-r", help="Why; readers see it in place of the text.", prompt="Reason", callback=_said),
+    str | None,
+    typer.Option(
+        "--reason",
+        "-r",
+        help="Why; readers see it in place of the text. A terminal is asked for it.",
+        callback=_said_if_any,
+    ),
 ]
 MayReason = Annotated[
     str | None, typer.Option("--reason", "-r", help="Why; it goes on the trail.", callback=_said_if_any)
@@ -111,8 +122,22 @@ def _options(
 
 
 def asked() -> str:
-    """A reason, asked for only when it is known that there is something to decide."""
-    return _said(typer.prompt("Reason"))
+    """A reason, asked for only when it is known that there is something to decide; a usage error where nobody can be asked."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise typer.BadParameter("say why; without a terminal nobody can be asked", param_hint="--reason")
+    return str(typer.prompt("Reason", value_proc=_said))
+
+
+def reasoned(reason: str | None, file: Path, known: Callable[[Parts, Store], object], *, needed: bool = False) -> str:
+    """The reason given; else one that is `asked` for, after `known` has raised nothing about what is to be decided.
+
+    Whoever decides opens the office after that: the person who was asked may have thought about it for a while.
+    """
+    if reason is None:
+        with office(file, needed=needed) as (parts, store, _now):
+            known(parts, store)
+        reason = asked()
+    return reason
 
 
 def actor(name: str | None) -> str:
@@ -126,10 +151,30 @@ def actor(name: str | None) -> str:
     return f"{login}@{socket.gethostname()}"
 
 
+def in_force(file: Path) -> config.Config:
+    """The settings in the file, or, while these are refused, those on which the service runs. Raises :class:`ConfigRefused`."""
+    try:
+        return config.read(file)
+    except ConfigRefused:
+        url = config.database_of(file)
+        if url is None or missing(url) is not None:
+            raise
+        store = open_store(url)
+        try:
+            beat = vitals.read(store)
+        finally:
+            store.close()
+        if beat is None or not beat.settings:
+            raise
+        return config.parse(beat.settings.encode(), path=file)
+
+
 @contextmanager
-def office(file: Path, *, needed: bool = False, new: bool = False) -> Iterator[tuple[Parts, Store, datetime]]:
-    """The parts of the pipeline, the store (see `database`), and the present."""
-    parts = build(config.read(file), tried=False)
+def office(
+    file: Path, *, needed: bool = False, new: bool = False, running: bool = False
+) -> Iterator[tuple[Parts, Store, datetime]]:
+    """The parts of the pipeline, the store (see `database`), and the present; if `running`, by the settings `in_force`."""
+    parts = build(in_force(file) if running else config.read(file), tried=False)
     with database(parts.config.database, needed=needed, new=new) as url:
         store = open_store(url)
         try:

@@ -14,19 +14,31 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from scheduler.cli import say
-from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, Reason, RecordId, acted_on, actor, app, office
+from scheduler.cli.app import (
+    CONFIG,
+    Actor,
+    AsJson,
+    ConfigFile,
+    Reason,
+    RecordId,
+    acted_on,
+    actor,
+    app,
+    office,
+    reasoned,
+)
 from scheduler.cli.care import written
-from scheduler.cli.progress import follow, progress_json, show
+from scheduler.cli.progress import REPORTS_OF, follow, grid, hanging, progress_json, show
 from scheduler.config import Config
-from scheduler.errors import ConfigRefused, EmbargoError
+from scheduler.errors import ConfigRefused, EmbargoError, StoreRefused
 from scheduler.intake import lists
 from scheduler.pipeline import reports
 from scheduler.record import DeliveryState, Membership, address_of
 from scheduler.record.mailbox import mailbox
 from scheduler.store import ledger, records, subscribers
+from scheduler.store.reports import unattributed
 from scheduler.store.subscribers import Subscriber
 
 mail_app = typer.Typer(help="Mail: how far it is, lists, the ledger, and what is uncertain.")
@@ -58,10 +70,13 @@ def mail_progress(
     with office(file) as (_, store, now):
         if following:
             follow(store)
-        elif as_json:
-            say.put_json({"now": now, "mailings": progress_json(ledger.progress(store, now=now))})
+            return
+        found = ledger.progress(store, now=now)
+        nobodys = unattributed(store, since=now - REPORTS_OF)
+        if as_json:
+            say.put_json({"now": now, "mailings": progress_json(found), "unattributed": nobodys})
         else:
-            show(ledger.progress(store, now=now))
+            show(found, nobodys)
 
 
 @mail_app.command("lists")
@@ -91,13 +106,13 @@ def mail_lists(file: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
         say.put("No mail list is configured. Add one under `mail: lists:` in config.yaml.")
         return
     states = ("active", "left", "bounced", "complained", "asked")
-    table = say.table("list", "name", *states, "")
+    rows = []
     for name, part in settings.items():
         here = counts.get(name, {})
         marks = [word for word, holds in (("default", part.default), ("public", part.public)) if holds]
         marks += [] if part.file is None else [part.file.name]
-        table.add_row(name, Text(part.name), *(f"{here.get(state, 0):,}" for state in states), Text(", ".join(marks)))
-    say.out.print(table)
+        rows.append((name, part.name, *(f"{here.get(state, 0):,}" for state in states), ", ".join(marks)))
+    say.out.print(grid(("list", "name", *states, ""), rows, keys=2))
     if any(not counts.get(name) for name in settings):
         say.put("[dim]The service reads settings and files a second after it starts, and when they change.[/]")
 
@@ -106,14 +121,14 @@ def mail_lists(file: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
 def mail_import(
     list_id: ListId,
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV with a column `email`, or an address a line.")],
-    reason: Reason,
+    reason: Reason = None,
     file: ConfigFile = CONFIG,
     who: Actor = None,
 ) -> None:
     """Put everybody in a CSV file on a list. Who has left it or was erased stays away; a bad line changes nothing."""
+    reason = reasoned(reason, file, lambda parts, _: _people(parts.config, list_id, source))
     with office(file, new=True) as (parts, store, now):
-        _known(parts.config, list_id)
-        people = sum(1 for _ in lists.read(source))
+        people = _people(parts.config, list_id, source)
         added, known = subscribers.add_many(
             store, list_id=list_id, recipients=lists.read(source), reason=reason, now=now, actor=actor(who)
         )
@@ -121,6 +136,11 @@ def mail_import(
             f"[green]{added:,} added[/] to {list_id}; {known:,} of {people:,} in the file were known already. "
             f"{acted_on(store)}"
         )
+
+
+def _people(settings: Config, list_id: str, source: Path) -> int:
+    _known(settings, list_id)
+    return sum(1 for _ in lists.read(source))
 
 
 @mail_app.command("export")
@@ -182,19 +202,19 @@ def _drained(buffer: io.StringIO) -> bytes:
 def mail_add(
     list_id: ListId,
     recipient: Address,
-    reason: Reason,
+    reason: Reason = None,
     *,
     anew: Annotated[bool, typer.Option("--anew", help="Although the address was erased.")] = False,
     file: ConfigFile = CONFIG,
     who: Actor = None,
 ) -> None:
     """Put somebody on a list at his word, also one who has left it."""
+    reason = reasoned(reason, file, lambda parts, _: _place(parts.config, list_id, recipient))
     with office(file, new=True) as (parts, store, now):
-        _known(parts.config, list_id)
         made = subscribers.add(
             store,
             list_id=list_id,
-            recipient=_recipient(recipient),
+            recipient=_place(parts.config, list_id, recipient),
             reason=reason,
             now=now,
             actor=actor(who),
@@ -205,14 +225,13 @@ def mail_add(
 
 @mail_app.command("remove")
 def mail_remove(
-    list_id: ListId, address: Address, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None
+    list_id: ListId, address: Address, reason: Reason = None, file: ConfigFile = CONFIG, who: Actor = None
 ) -> None:
     """Take somebody off a list, for good: no file brings him back, only himself or `mail add`."""
+    reason = reasoned(reason, file, lambda parts, _: _place(parts.config, list_id, address), needed=True)
     with office(file, needed=True) as (parts, store, now):
-        _known(parts.config, list_id)
-        gone = subscribers.remove(
-            store, list_id=list_id, address=_recipient(address), reason=reason, now=now, actor=actor(who)
-        )
+        person = _place(parts.config, list_id, address)
+        gone = subscribers.remove(store, list_id=list_id, address=person, reason=reason, now=now, actor=actor(who))
         if not gone:
             stands = [each.state for each in subscribers.members(store, list_id=list_id, address=address)]
             how = f"his place there is `{stands[0]}` already" if stands else "nobody of that address is on it"
@@ -221,8 +240,9 @@ def mail_remove(
 
 
 @mail_app.command("forget")
-def mail_forget(address: Address, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+def mail_forget(address: Address, reason: Reason = None, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Erase a person: all that is stored about an address, on every list. A hash stays, so that no file brings it back."""
+    reason = reasoned(reason, file, lambda *_: _recipient(address))
     with office(file, new=True) as (parts, store, now):
         person = address_of(_recipient(address))
         count = subscribers.forget(store, address=person, reason=reason, now=now, actor=actor(who))
@@ -276,24 +296,24 @@ def mail_ledger(
 
 def _show_ledger(balance: list[dict[str, object]], troubled: list[dict[str, object]]) -> None:
     ends = ("sent", "failed", "suppressed", "uncertain")
-    table = say.table("record", "purpose", "list", "audience", *ends, "pending")
-    for row in balance:
-        in_hand = sum(int(str(row[name])) for name in ("pending", "claimed", "sending"))
-        table.add_row(
-            Text(f"{row['record_id']} ({row['revision']})"),
+    rows = [
+        (
+            f"{row['record_id']} ({row['revision']})",
             str(row["purpose"]),
             str(row["list"]),
             str(row["audience"]) if row["frozen_at"] else "not yet",
             *(str(row[name]) for name in ends),
-            str(in_hand),
+            str(sum(int(str(row[name])) for name in ("pending", "claimed", "sending"))),
         )
-    say.out.print(table)
+        for row in balance
+    ]
+    say.out.print(grid(("record", "purpose", "list", "audience", *ends, "pending"), rows, keys=3))
     for row in troubled[:_TOLD]:
-        say.put(
-            f"[red]{row['state']}[/]  {say.plain(str(row['recipient']))}  "
-            f"[dim]{say.plain(str(row['record_id']))}, try {row['attempts']}[/]\n"
-            f"      {say.plain(str(row['problem'] or ''))}"
-        )
+        what = f"{row['recipient']} ({row['record_id']}, try {row['attempts']})"
+        lines = hanging([(str(row["state"]), "red"), "  "], what)
+        if row["problem"]:
+            lines += hanging(["      "], str(row["problem"]))
+        say.out.print(*lines, sep="\n")
     if len(troubled) > _TOLD:
         say.put(f"and {len(troubled) - _TOLD:,} more: `embargo mail ledger --json` has all.")
     if any(row["state"] == DeliveryState.UNCERTAIN for row in troubled):
@@ -303,14 +323,15 @@ def _show_ledger(balance: list[dict[str, object]], troubled: list[dict[str, obje
 @mail_app.command("resolve")
 def mail_resolve(
     record_id: RecordId,
-    reason: Reason,
     resend: Annotated[
         bool, typer.Option("--resend/--sent", help="Send again, byte for byte the same; or take them for sent.")
     ],
+    reason: Reason = None,
     file: ConfigFile = CONFIG,
     who: Actor = None,
 ) -> None:
     """Decide about the mails of a record that are uncertain."""
+    reason = reasoned(reason, file, lambda _, store: records.get(store, record_id))
     with office(file) as (_, store, now):
         records.get(store, record_id)
         count = ledger.resolve(store, record_id=record_id, resend=resend, reason=reason, now=now, actor=actor(who))
@@ -324,15 +345,25 @@ def mail_bounce(
     file: ConfigFile = CONFIG,
 ) -> None:
     """Take in a message that came back: a pipe for the mail system. Exit status 75: it couldn't be kept, bring it again."""
+    piped = str(source) == "-"
     try:
-        message = sys.stdin.buffer.read() if str(source) == "-" else source.read_bytes()
+        message = sys.stdin.buffer.read() if piped else source.read_bytes()
+    except OSError as error:
+        raise EmbargoError(
+            f"The message {'on standard input' if piped else source} can't be read: {error.strerror}. "
+            "Name the file it is in, or pass it on standard input."
+        ) from error
+    try:
         with office(file, needed=True) as (_, store, now):
             taken = reports.take(store, message, now=now)
     except (EmbargoError, OSError) as error:
+        if not piped and not isinstance(error, StoreRefused):
+            raise
         problems = error.problems if isinstance(error, ConfigRefused) else [str(error)]
         for problem in problems:
             say.aside(f"[bold red]embargo:[/] {say.plain(problem)}")
-        # A mail system keeps the message then, and tries again (sysexits.h); any other status bounces the bounce.
+        # A mail system keeps the message then, and tries again (sysexits.h), also while settings are mended; any other status
+        # bounces the bounce.
         raise typer.Exit(os.EX_TEMPFAIL) from error
     about = "nobody of ours" if taken.list is None else f"a place on {taken.list}"
     off = "; nothing more is sent there" if taken.put_off else "; it was taken before" if taken.repeated else ""
@@ -346,6 +377,11 @@ def _known(settings: Config, list_id: str) -> None:
     near = get_close_matches(list_id, settings.lists, n=1, cutoff=0.5)
     hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(settings.lists) or 'none'}."
     raise EmbargoError(f"There is no list '{list_id}' in {settings.file}. {hint}")
+
+
+def _place(settings: Config, list_id: str, recipient: str) -> str:
+    _known(settings, list_id)
+    return _recipient(recipient)
 
 
 def _recipient(text: str) -> str:

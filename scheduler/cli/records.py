@@ -31,8 +31,8 @@ from scheduler.cli.app import (
     actor,
     app,
     office,
+    reasoned,
 )
-from scheduler.cli.fence import standstill
 from scheduler.config import Config
 from scheduler.embargo import Lift
 from scheduler.errors import FileRefused, MoveRefused
@@ -43,7 +43,6 @@ from scheduler.record import Attachment, Brief, Purpose, Release, Standing, Stat
 from scheduler.store import Store, fence, moves, records, trail
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Record files.")]
-_OPEN = (State.ATTENTION, State.HELD)
 
 
 def load(file: Path, settings: Config | None = None) -> Seen:
@@ -101,44 +100,6 @@ def add(files: Files, file: ConfigFile = CONFIG, who: Actor = None) -> None:
         say.put(acted_on(store))
     if refused:
         raise typer.Exit(1)
-
-
-@app.command()
-def queue(
-    file: ConfigFile = CONFIG,
-    every: Annotated[bool, typer.Option("--all", help="Released, withdrawn and retracted records too.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """What is held and what needs a person, soonest first, and the files that stand refused."""
-    with office(file) as (parts, store, now):
-        standings = records.listed(store, states=None if every else _OPEN)
-        refused = records.refused(store)
-        counts = records.counts(store)
-        standing_still = list(standstill(store, parts.config.clock))
-    if as_json:
-        say.put_json(
-            {
-                "now": now,
-                "standstill": standing_still,
-                "records": [say.standing_json(standing) for standing in standings],
-                "refused": refused,
-                "counts": counts,
-            }
-        )
-        return
-    for sentence in standing_still:
-        say.put(f"[bold red]{say.plain(sentence)}[/]")
-    if standings:
-        say.out.print(say.records_text(standings, now))
-    else:
-        folders = ", ".join(str(part.folder) for part in parts.config.records)
-        say.put(f"Nothing is held. Drop a record file into {say.plain(folders)}, or `embargo add FILE`.")
-    for row in refused:
-        place = f"{row['origin']}:{row['line']}" if row["line"] else row["origin"]
-        say.put(
-            f"[bold red]refused[/]  {say.plain(place)}\n         {say.plain(row['problem'])} {say.plain(row['remedy'])}"
-        )
-    say.put(f"[dim]{', '.join(f'{count} {state}' for state, count in counts.items() if count) or 'No records yet.'}[/]")
 
 
 @app.command()
@@ -334,9 +295,14 @@ def _settled(done: str, record_id: str, lift: Lift | None, now: datetime, store:
     say.put(acted_on(store))
 
 
+def _reasoned(reason: str | None, file: Path, record_id: str) -> str:
+    return reasoned(reason, file, lambda _, store: records.get(store, record_id))
+
+
 @app.command()
-def lift(record_id: RecordId, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+def lift(record_id: RecordId, reason: Reason = None, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Lift a held record now."""
+    reason = _reasoned(reason, file, record_id)
     with office(file) as (parts, store, now):
         fence.require(store)
         moves.lift_by_hand(
@@ -351,8 +317,9 @@ def lift(record_id: RecordId, reason: Reason, file: ConfigFile = CONFIG, who: Ac
 
 
 @app.command()
-def withdraw(record_id: RecordId, reason: Reason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+def withdraw(record_id: RecordId, reason: Reason = None, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Take a record back before its lift, for good."""
+    reason = _reasoned(reason, file, record_id)
     with office(file) as (_, store, now):
         moves.withdraw(store, record_id=record_id, reason=reason, now=now, actor=actor(who))
         say.put(f"[green]Withdrawn.[/] {say.plain(record_id)} will not be released.")
@@ -382,8 +349,9 @@ def correct(
 
 
 @app.command()
-def retract(record_id: RecordId, reason: PublicReason, file: ConfigFile = CONFIG, who: Actor = None) -> None:
+def retract(record_id: RecordId, reason: PublicReason = None, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Take a released record back: readers see the reason in its place, and its lists are told."""
+    reason = _reasoned(reason, file, record_id)
     with office(file) as (parts, store, now):
         moves.retract(
             store,

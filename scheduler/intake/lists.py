@@ -16,6 +16,8 @@ from scheduler.record.mailbox import mailbox
 _ADDRESSES = ("email", "e-mail", "mail", "address")  # where there are several, the last may be a street
 _STAND = ("", "active")
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+# By this line spreadsheets know what parts the fields, whatever the country.
+_SEPARATOR = re.compile(r'"?sep=([^\w\s"@.]|\t)"?\s*', re.IGNORECASE)
 # What our export puts before a field that a spreadsheet would take for a formula.
 _GUARD = re.compile(r"^'(?=[=+\-@])")
 _LINE_LIMIT = 10_000
@@ -24,18 +26,18 @@ _LINE_LIMIT = 10_000
 def read(path: Path) -> Iterator[str]:
     """The recipients in a file, bare or as ``Name <address>``, as it is read: memory is constant.
 
-    A CSV (UTF-8; comma, semicolon or tab) begins with the names of its columns: `email` is needed, `name` used, others are passed
-    over; where our own export has a `state` that is not `active`, so is the line. A file without columns has one recipient a
-    line. Empty lines count for nothing. Raises :class:`FileRefused` at the first line that names nobody a mail can reach: whoever
-    must not take in half a file reads it twice.
+    A CSV (UTF-8; comma, semicolon, tab, or what a line ``sep=…`` above says) begins with the names of its columns: `email` is
+    needed, `name` used, others are passed over; where our own export has a `state` that is not `active`, so is the line. A file
+    without columns has one recipient a line. Empty lines count for nothing. Raises :class:`FileRefused` at the first line that
+    names nobody a mail can reach: whoever must not take in half a file reads it twice.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = _Lines(stream, path)
-            first = next((line for line in lines if line.strip()), None)
-            if first is None:
-                lines.refuse("The file is empty.", "A list without anybody on it has the line `email` alone.")
-            columns = _columns(first, lines)
+            first, delimiters = lines.begin(), ",;\t"
+            if said := _SEPARATOR.fullmatch(first):
+                first, delimiters = lines.begin(), said[1]
+            columns = _columns(first, delimiters, lines)
             yield from _alone(first, lines) if columns is None else _rows(columns, lines)
     except UnicodeDecodeError:
         raise FileRefused(
@@ -76,6 +78,13 @@ class _Lines:
             self.refuse(f"This line is longer than {_LINE_LIMIT:,} characters.", "Write one person a line.")
         return line
 
+    def begin(self) -> str:
+        """The next line that is not empty."""
+        first = next((line for line in self if line.strip()), None)
+        if first is None:
+            self.refuse("The file is empty.", "A list without anybody on it has the line `email` alone.")
+        return first
+
     def refuse(self, problem: str, remedy: str, line: int | None = None) -> NoReturn:
         raise FileRefused(file=str(self._path), line=line or self.number or None, problem=problem, remedy=remedy)
 
@@ -90,9 +99,9 @@ class _Columns(NamedTuple):
     width: int
 
 
-def _columns(first: str, lines: _Lines) -> _Columns | None:
+def _columns(first: str, delimiters: str, lines: _Lines) -> _Columns | None:
     """``None`` for a file of bare recipients."""
-    for delimiter in ",;\t":
+    for delimiter in delimiters:
         names = [name.strip().casefold() for name in next(csv.reader([first], delimiter=delimiter), [])]
         places = {name: place for place, name in reversed(list(enumerate(names)))}
         address = next((places[name] for name in _ADDRESSES if name in places), None)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.cli import main
+
 YEAR = datetime.now(UTC).year + 1
 DAY = f"{YEAR}-12-01"
 SOON = f"{DAY} 09:00 America/New_York"
@@ -29,6 +31,54 @@ def said(house, status, *arguments, stdin=None) -> str:
     assert "Traceback" not in everything
     assert "sqlalchemy" not in everything
     return " ".join(everything.split())
+
+
+def typed(house, *arguments, answers=()) -> tuple[int, str]:
+    """On a terminal of 80 columns: the status and what was shown; each of the `answers` was typed when a reason was asked for."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scheduler", *arguments],
+        cwd=house.folder,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "xterm", "EMBARGO_ACTOR": "editor@desk"},
+    )
+    os.close(theirs)
+    seen, asked = b"", list(answers)
+    with os.fdopen(ours, "r+b", buffering=0) as screen, process:
+        while part := _shown_by(screen):
+            seen += part
+            if asked and seen.count(b"Reason: ") > len(answers) - len(asked):
+                answer = asked.pop(0)
+                screen.write(os.fsencode(f"{answer() if callable(answer) else answer}\n"))
+    return process.returncode, re.sub(r"\x1b\[[\d;]*m", "", seen.decode(errors="replace").replace("\r\n", "\n"))
+
+
+def _shown_by(screen) -> bytes:
+    try:
+        return screen.read(65536)
+    except OSError:  # Linux's way to say that the other end is closed
+        return b""
+
+
+def in_process(house, monkeypatch, capsys):
+    """A command in this process, without a terminal: its exit status, and what it said on both channels."""
+    monkeypatch.chdir(house.folder)
+
+    def run(*arguments) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["embargo", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), "".join(capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def here(house, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    return in_process(house, monkeypatch, capsys)
 
 
 def test_a_first_look(house):
@@ -554,10 +604,9 @@ def test_arguments_that_are_no_text(house, arguments):
     assert [row["event"] for row in house.json("trail")] == ["accepted"]
 
 
-def test_an_actor_and_a_reason_that_are_no_text(house, monkeypatch):
-    """A reason that is typed when it is asked for, and the actor of the environment, are held to the same."""
+def test_an_actor_that_is_no_text(house, monkeypatch):
+    """The actor of the environment is held to the same."""
     said(house, 0, "add", str(house.record("one", embargo=SOON)))
-    assert "holds bytes that are no text" in said(house, 1, "withdraw", "one", stdin=f"{NO_TEXT}\n")
     monkeypatch.setenv("EMBARGO_ACTOR", NO_TEXT)
     done = subprocess.run(
         [sys.executable, "-m", "scheduler", "withdraw", "one", "--reason", "off"],
@@ -567,6 +616,68 @@ def test_an_actor_and_a_reason_that_are_no_text(house, monkeypatch):
     )
     assert (done.returncode, b"holds bytes that are no text" in done.stderr) == (2, True)
     assert house.state("one") == "held"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lift", "one"],
+        ["withdraw", "one"],
+        ["retract", "one"],
+        ["mail", "import", "press", "records/list.csv"],
+        ["mail", "add", "press", "ann@example.org"],
+        ["mail", "remove", "press", "ann@example.org"],
+        ["mail", "forget", "ann@example.org"],
+        ["mail", "resolve", "one", "--sent"],
+    ],
+)
+def test_a_reason_is_not_waited_for_where_nobody_is(house, here, command):
+    """Without a terminal a decision without its reason is wrong usage that names `--reason`, and nothing is decided."""
+    here("add", str(house.record("one", embargo=SOON)))
+    (house.folder / "records/list.csv").write_text("email\nann@example.org\n")
+    status, text = here(*command)
+    assert (status, "Usage: " in text) == (2, True)
+    assert "Invalid value for --reason: say why; without a terminal nobody can be asked" in text
+    assert " 1 rows" in here("trail", "verify")[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["lift", "nobody"], "There is no record 'nobody'."),
+        (["withdraw", "nobody"], "There is no record 'nobody'."),
+        (["retract", "nobody"], "There is no record 'nobody'."),
+        (["mail", "resolve", "nobody", "--sent"], "There is no record 'nobody'."),
+        (["mail", "import", "pres", "list.csv"], "Did you mean 'press'?"),
+        (["mail", "import", "press", "list.csv"], "list.csv: It can't be read"),
+        (["mail", "add", "pres", "ann@example.org"], "Did you mean 'press'?"),
+        (["mail", "add", "press", "ann"], "The address is not of the form"),
+        (["mail", "remove", "press", "ann@example.org"], "There is no database"),
+        (["mail", "forget", "ann"], "The address is not of the form"),
+    ],
+)
+def test_what_is_wrong_comes_before_the_question_why(house, here, command, says):
+    """Whoever decides about what is not there is told so, and not asked for a reason first."""
+    status, text = here(*command)
+    assert (status, says in text, "eason" in text) == (1, True, False), text
+    assert not (house.folder / "var").exists()
+
+
+def test_a_reason_is_asked_for_on_a_terminal(house, here):
+    """On a terminal a reason is asked for until there is one, and what is decided is decided at the instant of the answer."""
+    here("add", str(house.record("one", embargo=SOON)))
+    answered = []
+
+    def last() -> str:
+        answered.append(datetime.now(UTC))
+        return "They agreed"
+
+    status, seen = typed(house, "lift", "one", answers=[" ", NO_TEXT, last])
+    assert (status, seen.count("Reason: "), "Released. one." in seen) == (0, 3, True)
+    assert "holds bytes that are no text" in seen
+    *_, released = json.loads(here("trail", "--json")[1])
+    assert datetime.fromisoformat(released["at"]) >= answered[0]
+    assert (released["event"], "They agreed" in released["detail"]) == ("released", True)
 
 
 def test_a_terminal_without_the_letters(house):

@@ -9,13 +9,17 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from test_cli import said
+from test_cli import in_process, said, typed
 
 from scheduler.record import Purpose
+from scheduler.record.reach import Report
 from scheduler.store import ledger, open_store, subscribers
+from scheduler.store import reports as kept
 from scheduler.store.ledger import progress
 
 PEOPLE = 'email;name\nann@example.org;"Lee, Ann"\n=cmd@example.org;=1+1\nzoe@example.net;Zoë\n'
@@ -26,6 +30,12 @@ def store(house):
     opened = open_store(f"sqlite:///{house.folder}/var/embargo.db")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def here(house, monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    return in_process(house, monkeypatch, capsys)
 
 
 def test_lists_in_and_out(house, store):
@@ -105,6 +115,124 @@ def test_a_pipe_for_bounces(house, store, tmp_path):
     assert "no database" in said(house, 75, "mail", "bounce", stdin="Subject: Hello\n\nWords.\n")
 
 
+def test_a_message_that_cannot_be_read(house, here, store):
+    """A file that is not there is told by its name with status 1, as is what is wrong with the settings; what may pass is 75."""
+    status, text = here("mail", "bounce", "/nonexist")
+    assert status == 1
+    assert text == (
+        "embargo: The message /nonexist can't be read: No such file or directory. "
+        "Name the file it is in, or pass it on standard input.\n"
+    )
+    (house.folder / "message").write_text("Subject: Hello\n\nWords.\n")
+    good = house.config.read_text()
+    house.config.write_text(good.replace("database:", "databse:"))
+    assert here("mail", "bounce", "message")[0] == 1
+    assert "Unknown key" in said(house, 75, "mail", "bounce", stdin="Subject: Hello\n\nWords.\n")
+    house.config.write_text(good)
+    store.close()
+    (house.folder / "var/embargo.db").unlink()
+    assert here("mail", "bounce", "message")[0] == 75
+
+
+FORGED = (Path(__file__).parents[1] / "reports/forged-address-only.eml").read_text()
+
+
+def test_reports_about_nobody_are_counted(here, house, store):
+    """`embargo mail` counts the reports that name no mail of ours: many of them mean that tokens get lost on the way."""
+    assert here("mail") == (0, "No mail has been owed yet.\n")
+    (house.folder / "forged").write_text(FORGED)
+    assert "about nobody of ours" in here("mail", "bounce", "forged")[1]
+    assert "Reports of the last 30 days that name no mail of ours: hard 1.\n" in here("mail")[1]
+    assert json.loads(here("mail", "--json")[1])["unattributed"] == {"hard": 1}
+    with store.write() as db:
+        db.exec_driver_sql("UPDATE reports SET at = at - 31 * 86400 * 1000000")
+    assert json.loads(here("mail", "--json")[1])["unattributed"] == {}
+
+
+def test_a_report_about_somebody_erased_is_still_about_a_mail_of_ours(office):
+    """Erasing a reader does not make his bounces a stranger's."""
+    released(office, "desk@example.org")
+    [desk] = subscribers.members(office.store)
+    told = {"status": "5.1.1", "detail": None, "now": office.clock()}
+    whose = kept.whose(office.store, tokens=[desk.token], message_ids=[], now=office.clock())
+    mail = replace(whose, delivery_id=1)
+    assert kept.keep(office.store, digest="his", kind=Report.HARD, whose=mail, **told)
+    subscribers.forget(office.store, address=desk.address, reason="asked", now=office.clock(), actor="editor")
+    assert kept.unattributed(office.store, since=office.clock()) == {}
+
+
+LONG = "the-first-quarterly-report-on-the-high-level-economic-dialogue"
+WORDY = "Correspondents abroad, agencies and everybody else who writes about trade"
+
+
+@pytest.fixture
+def troubled(house, here, store):
+    """A record with a long id has gone to a list with a long name; one mail of it failed, one is uncertain and says nothing."""
+    house.config.write_text(house.config.read_text().replace("Press list", f'"{WORDY}"'))
+    here("add", str(house.record(LONG, embargo="none")))
+    here("lift", LONG, "-r", "Now")
+    here("worker", "--once")
+    with store.write() as db:
+        db.exec_driver_sql(
+            "UPDATE deliveries SET state = CASE id WHEN 1 THEN 'failed' ELSE 'uncertain' END, attempts = 1,"
+            " problem = CASE id WHEN 1 THEN '550 5.7.1 no' END"
+        )
+
+
+@pytest.mark.usefixtures("troubled")
+@pytest.mark.parametrize(
+    ("command", "key", "number"),
+    [
+        (["mail"], f"{LONG} (1)", "uncertain 1"),
+        (["mail", "lists"], WORDY, "complained 0"),
+        (["mail", "ledger", LONG], f"{LONG} (1)", "uncertain 1"),
+    ],
+)
+def test_no_word_is_broken_on_a_narrow_terminal(house, here, command, key, number):
+    """On 80 columns every id, address, name and number stands in one piece; in a pipe each row is one line, as long as it is."""
+    status, wide = here(*command)
+    heading, row, *_ = wide.splitlines()
+    assert (status, key in row, len(row) > 80, number.split()[0] in heading) == (0, True, True, True)
+    status, narrow = typed(house, *command)
+    lines = [line.rstrip() for line in narrow.splitlines()]
+    assert (status, [line for line in lines if len(line) > 80]) == (0, [])
+    assert (key in " ".join(narrow.split()), any(number in line for line in lines)) == (True, True)
+    assert set(narrow.split()) - set(wide.split()) <= {"·"}
+
+
+@pytest.mark.usefixtures("troubled")
+def test_what_the_ledger_says_of_mails_in_trouble(here):
+    """Below a mail in trouble stands what was said of it, and nothing where nothing was."""
+    lines = [line.strip() for line in here("mail", "ledger", LONG)[1].splitlines()[2:]]
+    assert sorted(lines) == [
+        "550 5.7.1 no",
+        "To decide about uncertain mails: embargo mail resolve ID --resend, or --sent.",
+        f"failed  desk@example.org ({LONG}, try 1)",
+        f"uncertain  Zoë <zoe@example.net> ({LONG}, try 1)",
+    ]
+    assert lines.index("550 5.7.1 no") == 1 + next(n for n, line in enumerate(lines) if line.startswith("failed"))
+
+
+def test_a_mailing_that_fits_stays_a_table(house, here):
+    """Where a table is not too wide for the terminal it is one, and numbers stand below each other."""
+    here("add", str(house.record("one", embargo="none")))
+    here("lift", "one", "-r", "Now")
+    here("worker", "--once")
+    heading, row = (line.rstrip() for line in typed(house, "mail", "ledger")[1].splitlines())
+    assert heading.split() == [
+        "record",
+        "purpose",
+        "list",
+        "audience",
+        "sent",
+        "failed",
+        "suppressed",
+        "uncertain",
+        "pending",
+    ]
+    assert (len(heading), heading.index("sent") + 3) == (len(row), row.index("2", row.index("2") + 1))
+
+
 def released(office, *people):
     subscribers.read_office(office.store, list_id="press", recipients=people, now=office.clock())
     office.record("one", embargo="none")
@@ -124,9 +252,9 @@ def test_how_far_a_mailing_is(office):
     office.raw(f"UPDATE deliveries SET state = 'sent', settled_at = {micros - 120 * 10**6} WHERE id <= 30")
     office.raw(f"UPDATE deliveries SET state = 'sent', settled_at = {micros - 20 * 10**6} WHERE id BETWEEN 31 AND 60")
     office.raw(
-        f"UPDATE deliveries SET state = 'failed', settled_at = {micros}, problem = 'x' WHERE id BETWEEN 61 AND 64"
+        f"UPDATE deliveries SET state = 'failed', settled_at = {micros}, message_id = id WHERE id BETWEEN 61 AND 64"
     )
-    office.raw(f"UPDATE deliveries SET due_at = {micros + 1}, problem = '451' WHERE id BETWEEN 65 AND 66")
+    office.raw(f"UPDATE deliveries SET due_at = {micros + 1}, attempts = 1, problem = '451' WHERE id BETWEEN 65 AND 66")
     office.raw(f"UPDATE mailings SET owed_at = {micros - 300 * 10**6}")
     [found] = progress(office.store, now=at)
     assert (found.record_id, found.purpose, found.list, found.frozen) == ("one", Purpose.RELEASE, "press", True)

@@ -480,3 +480,46 @@ def test_a_list_that_is_half_read_when_the_worker_stops(office):
     audiences.stopping = lambda: False
     audiences.read()
     assert {each.address for each in subscribers.members(office.store) if each.listed} == {DESK, WIRE}
+
+
+def errors(office) -> dict[str, dict[str, int]]:
+    return {each.record_id: dict(each.errors) for each in ledger.progress(office.store, now=office.clock())}
+
+
+def test_trouble_at_a_domain_is_what_a_server_said(office, post):
+    """A domain makes trouble where a server refused or put off mails to it; who was erased since is of no domain."""
+    post.answers = {
+        DESK: DeliveryFailed("450 not now"),
+        ZOE: DeliveryFailed("550 5.7.1 no", final=True, status="5.7.1"),
+    }
+    released(office)
+    drain(worker(office, post))
+    assert errors(office) == {"one": {"example.org": 1, "example.net": 1}}
+    told = {row["recipient"]: row["problem"] for row in ledger.troubled(office.store)}
+    assert told == {DESK: "450 not now", ZOE: "550 5.7.1 no"}
+    subscribers.forget(office.store, address="zoe@example.net", reason="asked", now=office.clock(), actor="editor@desk")
+    assert errors(office) == {"one": {"example.org": 1}}
+
+
+def test_a_relay_that_is_down_is_no_trouble_of_a_domain(office):
+    """While no server can be reached no reader's domain is blamed; the ledger says what those mails wait for that were tried."""
+
+    class Down(Post):
+        async def send(self, **_mail):
+            raise DeliveryFailed("relay can't be reached", reached=False)
+
+    released(office)
+    drain(worker(office, Down()))
+    assert errors(office) == {"one": {}}
+    told = {(row["state"], row["attempts"], row["problem"]) for row in ledger.troubled(office.store)}
+    assert told == {("pending", 0, "relay can't be reached")}
+
+
+def test_a_mail_that_we_ended_is_no_trouble_of_a_domain(office, post):
+    """Mails that a retraction stopped before they went have failed, and are no domain's doing."""
+    released(office)
+    freeze(office)
+    office.retract()
+    drain(worker(office, post))
+    assert (tally(office)["failed"], post.taken) == (2, [])
+    assert {record_id: found for record_id, found in errors(office).items() if found} == {}

@@ -41,11 +41,20 @@ BOTH = ["Ann Lee <ann@example.org>", "bob@example.net"]
         "name,address,email\nAnn Lee,1 Example Street,ann@example.org\n,,bob@example.net\n",
         "Ann Lee <ann@example.org>\n\nbob@example.net\n",
         "email,name,state\nann@example.org,Ann Lee,active\ncy@example.org,,left\nbob@example.net,,\n",
+        '\ufeffsep=;\r\nemail;name\r\nann@example.org;"Ann Lee"\r\nbob@example.net;\r\n',
+        '\n"SEP=|"\nname|email\nAnn Lee|ann@example.org\n|bob@example.net\n',
+        "sep=\t\nemail\tname\nann@example.org\tAnn Lee\nbob@example.net\t\n",
+        "sep=,\nAnn Lee <ann@example.org>\nbob@example.net\n",
     ],
-    ids=["comma", "crlf", "bom-semicolon", "tab", "quoted", "named-fields", "street", "bare", "state"],
+    ids=[
+        *("comma", "crlf", "bom-semicolon", "tab", "quoted", "named-fields", "street", "bare", "state"),
+        *("sep-semicolon", "sep-bar", "sep-tab", "sep-bare"),
+    ],
 )
 def test_what_programs_write(tmp_path, data):
-    """A list may be a CSV with commas, semicolons or tabs, with a mark of UTF-8 or without, or one recipient a line."""
+    """A list may be a CSV with commas, semicolons or tabs, or what a line `sep=` says, with a mark of UTF-8 or without, or one
+    recipient a line.
+    """
     assert [
         each.removeprefix("<").removesuffix(">") if each[0] == "<" else each for each in read(tmp_path, data)
     ] == BOTH
@@ -72,6 +81,10 @@ def test_names_of_the_world(tmp_path):
         ("", None, "The file is empty."),
         ("\n \n", 2, "The file is empty."),
         ("Ann Lee\nann@example.org\n", 1, "names no column `email`"),
+        ("sep=;\n", 1, "The file is empty."),
+        ("sep=;\nemail,name\na@example.org,A\n", 2, "names no column `email`"),
+        ("sep=;\nemail;name\nnobody;B\n", 3, "is not of the form name@example.org"),
+        ("sep=ab\nemail\n", 1, "names no column `email`"),
         ("email,name\na@example.org,A\nnobody,B\n", 3, "is not of the form name@example.org"),
         ("email,name\n,Ann\n", 2, "has no address"),
         ("email,name\na@example.org,Lee, Ann\n", 2, "has 3 fields, the first line 2"),

@@ -66,7 +66,7 @@ def troubled(store: Store, *, record_id: str | None = None) -> list[dict[str, An
         .where(
             or_(
                 deliveries.c.state.in_([DeliveryState.FAILED, DeliveryState.UNCERTAIN]),
-                and_(deliveries.c.state == DeliveryState.PENDING, deliveries.c.attempts > 0),
+                and_(deliveries.c.state == DeliveryState.PENDING, deliveries.c.problem.is_not(None)),
             )
         )
         .order_by(deliveries.c.id)
@@ -90,7 +90,7 @@ class Progress:
     """How far a mailing is. ``audience`` grows until it is ``frozen``; ``pending`` counts what is in hand, too.
 
     ``rate`` is in mails a second, ``left_for`` how long the rest takes at it, ``None`` where nothing moves. ``errors`` are the
-    domains with most mails that failed or wait for another try, of a sample of either, with how many.
+    domains with most mails that a server refused or put off, of a sample of either, with how many.
     """
 
     id: int
@@ -167,18 +167,19 @@ def _rate(db: Connection, mailing_id: int, *, owed_at: datetime, now: datetime) 
 
 
 def _errors(db: Connection, ids: Sequence[int], *, now: datetime) -> dict[int, Counter[str]]:
-    """Mails that failed or are to be tried again, by mailing and domain."""
-    about = select(deliveries.c.mailing_id, deliveries.c.address)
+    """Mails that a server refused or put off, by mailing and domain: none that we ended, or could bring to no server."""
+    about = select(deliveries.c.mailing_id, deliveries.c.address).where(deliveries.c.address.contains("@"))
     failed = about.where(
         deliveries.c.mailing_id.in_(ids),
         deliveries.c.state == DeliveryState.FAILED,
-        deliveries.c.settled_at.is_not(None),
+        deliveries.c.message_id.is_not(None),  # else it was never announced to a server
     )
     waiting = [
         about.where(
             deliveries.c.state == DeliveryState.PENDING,
             deliveries.c.priority == priority,
             deliveries.c.due_at > now,
+            deliveries.c.attempts > 0,  # reaching no server is no try
             deliveries.c.problem.is_not(None),
         )
         for priority in PRIORITIES
