@@ -6,7 +6,25 @@ import os
 import sys
 from io import TextIOWrapper
 
-from scheduler.cli import care, check, clock, demo, explain, fence, mail, records, rehearse, say, service  # noqa: F401 - each adds its commands
+from scheduler.cli import (  # noqa: F401 - each adds its commands
+    backup,
+    care,
+    check,
+    clock,
+    config,
+    demo,
+    doctor,
+    explain,
+    fence,
+    mail,
+    queue,
+    records,
+    rehearse,
+    retention,
+    say,
+    service,
+    status,
+)
 from scheduler.cli.app import app
 from scheduler.errors import ConfigRefused, EmbargoError
 

@@ -8,24 +8,28 @@ from typing import Annotated
 
 import typer
 
-from scheduler import config, permissions, shipped
+from scheduler import config, leash, log, permissions, shipped
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, ConfigFile, app
-from scheduler.daemon import Service, log, worker
+from scheduler.daemon import Service, worker
 from scheduler.errors import ConfigRefused
 
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put it.")] = Path(),
 ) -> None:
-    """Write a documented config.yaml and a records folder, ready to run."""
+    """Write a documented config.yaml, its schema for editors, and a records folder, ready to run."""
     target = folder / "config.yaml"
     if target.exists():
         raise ConfigRefused([f"{target} is there already; it is left as it is."])
     try:
         permissions.folder(folder, permissions.PUBLIC)  # the site will lie in it
         permissions.folder(folder / "records", permissions.PRIVATE)
+        schema = folder / "config.schema.json"
+        if not schema.exists():  # the first line of config.yaml names it to editors
+            schema.write_bytes(shipped("config.schema.json").read_bytes())
+            schema.chmod(0o644)
         with os.fdopen(permissions.private_file(target), "wb") as made:
             made.write(shipped("config.yaml").read_bytes())
     except OSError as error:
@@ -41,17 +45,18 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level.")] = False,
 ) -> None:
     """Run the service: hold, lift, write the site, serve it, send mail."""
-    log.start(verbose=verbose)
-    Service(config.read(file)).run()
+    settings = config.read(file)
+    log.start(verbose=verbose, form=settings.log.format)
+    Service(settings).run()
 
 
 @app.command("worker")
 def run_worker(
     file: ConfigFile = CONFIG,
     once: Annotated[bool, typer.Option("--once", help="End when nothing is due any more.")] = False,
-    leash: Annotated[bool, typer.Option("--leash", hidden=True, help="End when standard input ends.")] = False,
+    leashed: Annotated[bool, typer.Option("--leash", hidden=True, help="End when standard input ends.")] = False,
 ) -> None:
     """Send mail that is owed. `embargo run` starts one of these itself."""
-    log.start()
-    settings = config.parse(worker.greeted(), path=file) if leash else config.read(file)
-    worker.run(settings, leash=leash, once=once)
+    settings = config.parse(leash.greeted(), path=file) if leashed else config.read(file)
+    log.start(form=settings.log.format)
+    worker.run(settings, leash=leashed, once=once)

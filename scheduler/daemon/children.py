@@ -1,16 +1,19 @@
-"""The two processes beside the one that lifts: the web server and the mail worker."""
+"""The processes beside the one that lifts: the mail worker, the web server, the monitor."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from scheduler import leash
 from scheduler.config import Config
-from scheduler.daemon.log import alarm, say
+from scheduler.log import alarm, say
+from scheduler.store.vitals import ChildVitals
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
@@ -64,6 +67,13 @@ class Child:
         self._started = 0.0
         self._wait = _FIRST_WAIT
         self._not_before = 0.0
+        self._ended = 0
+
+    def vitals(self) -> ChildVitals:
+        """How it is."""
+        process = self._process
+        alive = process is not None and process.poll() is None
+        return ChildVitals(name=self.name, pid=process.pid if process and alive else None, restarts=self._ended)
 
     def tend(self) -> None:
         """Starts the process if it is not there, unless it failed a moment ago."""
@@ -71,6 +81,7 @@ class Child:
         if self._process is not None and self._process.poll() is not None:
             alarm("child_ended", child=self.name, status=self._process.returncode)
             self._drop()
+            self._ended += 1
             self._wait = _FIRST_WAIT if now - self._started > _SOUND_AFTER else min(self._wait * 2, _LONGEST_WAIT)
             self._not_before = now + self._wait
         if self._process is None and now >= self._not_before:
@@ -109,3 +120,67 @@ class Child:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
         self._process = None
+
+
+class Children:
+    """All of them, as the settings want them."""
+
+    def __init__(self, settings: Config) -> None:
+        self._tending = threading.Lock()
+        self._ended = False
+        self._all = _wanted(settings)
+
+    def tend(self) -> None:
+        """Starts what is not there. A worker that is finishing its work for new settings must not hold up the caller."""
+        if self._tending.acquire(blocking=False):
+            try:
+                for child in self._all:
+                    child.tend()
+            finally:
+                self._tending.release()
+
+    def renew(self, settings: Config) -> None:
+        """Starts them anew, except a web server that would be the same and be told the same."""
+        with self._tending:
+            wanted = _wanted(settings)
+            same = {(child.arguments, child.greeting): child for child in self._all if child.name == "web"}
+            kept = [same.get((child.arguments, child.greeting), child) for child in wanted]
+            for child in self._all:
+                if child not in kept:
+                    child.stop()
+            self._all = kept
+            if not self._ended:  # at once: readers are waiting
+                for child in kept:
+                    child.tend()
+
+    def stop(self) -> None:
+        """Tells all to finish, waits for each, and starts none any more."""
+        self._ended = True
+        with self._tending:
+            for child in self._all:
+                child.ask_to_stop()
+            for child in self._all:
+                child.stop()
+
+    def vitals(self) -> tuple[ChildVitals, ...]:
+        """How they are."""
+        return tuple(child.vitals() for child in self._all)
+
+
+def _wanted(settings: Config) -> list[Child]:
+    # The settings as they were taken: the file may hold an edit that was refused.
+    told = leash.greeting(settings.text)
+    leashed = ["--config", str(settings.file), "--leash"]
+    wanted = []
+    if settings.mail is not None:
+        wanted.append(Child("worker", ["scheduler", "worker", *leashed], patience=30, greeting=told))
+    if settings.http is not None:
+        address = [str(settings.site.folder), settings.http.host, str(settings.http.port)]
+        named = [settings.newsroom.url, *settings.websub.hubs]
+        said = forms(settings)
+        flags = ["--json-log"] * (settings.log.format == "json") + ["--forms"] * bool(said)
+        arguments = ["scheduler.web", *flags, *address, *named]
+        wanted.append(Child("web", arguments, patience=10, greeting=said))
+    if settings.monitor is not None or settings.alerts.mail or settings.alerts.webhooks or settings.desk is not None:
+        wanted.append(Child("monitor", ["scheduler.monitor", *leashed], patience=10, greeting=told))
+    return wanted

@@ -20,8 +20,8 @@ from sqlalchemy import Connection
 
 from scheduler import clock
 from scheduler.clock import Reading
-from scheduler.daemon.log import alarm, say
 from scheduler.errors import StoreRefused
+from scheduler.log import alarm, say
 from scheduler.store import Store, meta, trail
 
 _KEY = "clock"
@@ -215,12 +215,15 @@ class Guard:
         self._turned = False
         self._told = self._asked = timedelta()
         self._lower_since: timedelta | None = None
+        self.offset_s: float | None = None
+        """How many seconds the clock was ahead of the strictest witness, when last heard."""
 
     def configure(self, *, tolerance: timedelta, hold: bool, servers: Sequence[str]) -> None:
         """Takes settings: what is tolerated, whether an unsynchronised kernel stops the lifts, and whom to ask."""
         with self._lock:
             self._tolerance, self._hold, self._servers = tolerance, hold, tuple(servers)
             if not servers:
+                self.offset_s = None
                 self._evidence = replace(self._evidence, witnessed=None)
         self._ask_again.set()
 
@@ -247,6 +250,11 @@ class Guard:
     def suspect(self) -> bool:
         """Whether the clock was in doubt when it was last looked at."""
         return bool(self._known.doubts)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why it was in doubt when it was last looked at."""
+        return tuple(self._known.doubts)
 
     def look(self) -> Reading | None:
         """The present; ``None`` while the clock is in doubt."""
@@ -367,4 +375,5 @@ class Guard:
                 alarm("witness_silent", server=each.server, problem=each.problem)
         with self._lock:
             if heard:
+                self.offset_s = max(each.ahead for each in witnesses if each.problem is None).total_seconds()
                 self._evidence = replace(self._evidence, witnessed=self._host.read().zero_at - max(heard))

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from scheduler.daemon.log import alarm, failure, say
 from scheduler.errors import RequestFailed
+from scheduler.log import alarm, failure, say
 from scheduler.outlets import hubs
 from scheduler.outlets.hubs import Owed
 

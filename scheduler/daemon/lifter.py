@@ -46,6 +46,8 @@ class Lifter:
         self._warm = warm
         self._wake = wake
         self._fail = fail
+        self.armed_for: datetime | None = None
+        """The lift that the alarm is set for."""
         self._nudged = threading.Event()
         self._stopping = False
         self._near = threading.Lock()
@@ -72,7 +74,7 @@ class Lifter:
     def arm(self) -> None:
         """Sets the alarm for the earliest lift. To be called whenever the queue may have changed."""
         self._nudged.set()  # whoever waits for a lift looks whether another has become the first
-        lift_at = self._next_lift()
+        self.armed_for = lift_at = self._next_lift()
         if lift_at is None or self._near.locked():
             return
         with self._arming:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scheduler.clock import Clock
-from scheduler.daemon.log import say
 from scheduler.errors import AlreadyRunning, StoreRefused
+from scheduler.log import say
 from scheduler.pipeline.fence import heed_site
 from scheduler.store import Store, fence, trail
 

@@ -9,33 +9,37 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import FrameType
 
-from scheduler import clock, config, embargo
+from scheduler import clock, embargo, log
 from scheduler.config import Config
-from scheduler.daemon import worker
-from scheduler.daemon.children import Child, forms
+from scheduler.daemon import edits
+from scheduler.daemon.children import Children
+from scheduler.daemon.edits import signature
 from scheduler.daemon.guard import Guard, Host
 from scheduler.daemon.hubs import Hubs, is_listening
 from scheduler.daemon.lifter import Lifter
 from scheduler.daemon.lock import Fence, InstanceLock
-from scheduler.daemon.log import alarm, failure, say, warn_of
+from scheduler.daemon.notify import notify, reloading
 from scheduler.daemon.parts import Parts, build
+from scheduler.daemon.signs import Signs
 from scheduler.daemon.sources import ACTOR, Sources
-from scheduler.errors import ConfigRefused, EmbargoError, SiteRefused, StoreDamaged
+from scheduler.errors import ConfigRefused, EmbargoError, SiteRefused, StoreDamaged, StoreRefused
+from scheduler.log import alarm, failure, say, warn_of
 from scheduler.permissions import loose
-from scheduler.pipeline import zones
+from scheduler.pipeline import retention, zones
 from scheduler.pipeline.release import MAIN, Projection
-from scheduler.store import Store, heads, moves, open_store, records
+from scheduler.store import Store, backups, heads, moves, open_store, records, vitals
 
 _TICK = 0.25
 _HEARTBEAT = 1.0
 _CHECKPOINT_EVERY = 30.0
 _NOTE_EVERY = 60.0
 _INSTALLED_IN = 5.0
+_KEEP_HOUSE_EVERY = 60.0
+_ERASE_EVERY = 86400.0
+_TRY_EDIT_EVERY = 5.0
 _REPEAT_ALARM = 60.0
 _QUIET = timedelta(seconds=5)
 _SWITCH = 0.0005
@@ -48,14 +52,14 @@ class Service:
     def __init__(self, settings: Config, *, read_clock: clock.Clock = clock.system) -> None:
         self._clock = read_clock
         self._waking = threading.Lock()
-        self._tending = threading.Lock()
         self._rebuilding = threading.Lock()
+        self._keeping_house = threading.Lock()
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._damaged: StoreDamaged | None = None
         self._last: dict[str, float] = {}
         self._file = settings.file
-        self._stat = _signature(settings.file, settings.templates)
+        self._stat = signature(settings)
         self._parts: Parts = build(settings)
         self._store: Store = open_store(settings.database)
         self._lock = None if self._store.path is None else InstanceLock(self._store.path)
@@ -67,7 +71,8 @@ class Service:
         self._hubs = self._wanted_hubs(settings)
         self._projection: Projection = self._parts.projection(self._store, announce=self._announce)
         self._sources = self._wanted_sources(self._parts)
-        self._children = self._wanted_children(settings)
+        self._children = Children(settings)
+        self._signs = Signs(self._store, clock=self._clock)
         self._lifter = Lifter(
             clock=self._clock,
             next_lift=lambda: None if self._guard.suspect or self._fence.closed else records.next_lift(self._store),
@@ -94,25 +99,26 @@ class Service:
         self._sources.start()
         try:
             self._start(self._rebuild, self._projection)
-            self._tend_children()
+            self._children.tend()
             self._hubs.start()
             self._announce(MAIN)
+            self._signs.running = True
+            self._sign()
+            notify(READY=1)
             say("service_ready", held=self._held())
             self._beat()
         finally:
+            notify(STOPPING=1, STATUS="Finishing what is in hand.")
             say("service_stopping")
             self._sources.stop()
             self._lifter.stop()
             self._hubs.stop()
             self._guard.stop()
-            with self._tending:
-                for child in self._children:
-                    child.ask_to_stop()
-                for child in self._children:
-                    child.stop()
+            self._children.stop()
             if self._damaged is None:
                 self._fence.look()
                 self._note_head()
+                vitals.remove(self._store)
             self._store.close()
             if self._lock is not None:
                 self._lock.release()
@@ -169,7 +175,7 @@ class Service:
             embargo.take_installed_tz()
             self._follow_zone_rules(self._clock())
         self._lifter.arm()
-        self._start(self._renew_children, self._parts.config)
+        self._start(self._children.renew, self._parts.config)
 
     def _wake(self) -> None:
         with self._waking:
@@ -188,6 +194,7 @@ class Service:
             self._show(lambda: self._projection.refresh([each.id for each in lifted], now=self._clock(), new=True))
         for each in lifted:
             late_s = (each.released_at - each.lift_at).total_seconds()
+            self._signs.lifted(late_s)
             if late_s > 1:
                 alarm("overdue_released", record=each.uuid, late_s=f"{late_s:.3f}")
             else:
@@ -200,7 +207,10 @@ class Service:
         try:
             act()
         except SiteRefused as error:
+            self._signs.shown(str(error))
             self._repeated("site_refused", problem=str(error))
+        else:
+            self._signs.shown(None)
 
     def _rebuild(self, projection: Projection) -> None:
         try:
@@ -241,18 +251,23 @@ class Service:
             self._announce(MAIN)
         self._wake()
         self._lifter.arm()
-        self._tend_children()
+        self._sign()
+        self._children.tend()
         if not self._rebuilding.locked() and not self._projection.is_whole():
             self._repeated("site_incomplete", folder=self._parts.config.site.folder)
             self._start(self._rebuild, self._projection)
-        if self._reload.is_set() or _signature(self._file, self._parts.config.templates) != self._stat:
+        if self._reload.is_set() or signature(self._parts.config) != self._stat:
             self._reload.clear()
             self._reconfigure()
+        elif self._signs.config_problems and self._calm() and self._due_again("edit", _TRY_EDIT_EVERY):
+            self._take_edit()  # what it lacks may lie where nobody watches
         self._watch_zone_rules()
         if self._calm() and self._due_again("checkpoint", _CHECKPOINT_EVERY):
             self._store.checkpoint()
         if self._due_again("trail_head", _NOTE_EVERY):
             self._note_head()
+        if self._calm() and self._due_again("keep_house", _KEEP_HOUSE_EVERY):
+            self._start(self._keep_house, self._parts.config)
 
     def _note_head(self) -> None:
         """The trail's end goes to its file and to the log where it has changed."""
@@ -264,6 +279,36 @@ class Service:
         if head is not None:
             self._noted = head
             say("trail_head", seq=head.seq, hash=head.hash)
+
+    def _sign(self) -> None:
+        """The lift loop says that it lives: to whom looks from outside, and to systemd's watchdog."""
+        self._signs.armed_for = self._lifter.armed_for
+        try:
+            self._signs.beat(self._parts.config, self._guard, self._children, fenced=self._fence.closed)
+        except StoreRefused as error:
+            self._repeated("vitals_refused", problem=str(error))
+
+    def _keep_house(self, settings: Config) -> None:
+        """Makes the backup that is due, and once a day erases what is kept no longer."""
+        if self._fence.closed or not self._keeping_house.acquire(blocking=False):
+            return
+        part, kept, now = settings.backup, settings.retention, self._clock()
+        try:
+            if part is not None and backups.due(part.folder, part.every, now):
+                made = backups.make(self._store, part.folder, part.keep, now)
+                say("backup_made", file=made, bytes=made.stat().st_size)
+            if self._due_again("retention", _ERASE_EVERY):
+                limits = {"text": kept.text, "ledger": kept.ledger, "asks": kept.asks}
+                done = retention.apply(self._store, **limits, now=now, actor=ACTOR)
+                erased = {each.kind: each.count for each in done}
+                if any(erased.values()):
+                    say("retention_applied", **erased)
+        except EmbargoError as error:
+            self._repeated("house_not_kept", problem=str(error))
+        except Exception:  # noqa: BLE001 - a thread's end must not go unheard
+            self._trouble("house_not_kept")
+        finally:
+            self._keeping_house.release()
 
     def _calm(self) -> bool:
         lift_at = records.next_lift(self._store)
@@ -295,20 +340,6 @@ class Service:
     def _wanted_sources(self, parts: Parts) -> Sources:
         return Sources(parts=parts, store=self._store, clock=self._clock, changed=self._changed, trouble=self._trouble)
 
-    def _wanted_children(self, settings: Config) -> list[Child]:
-        wanted = []
-        if settings.mail is not None:
-            # The settings as they were taken: the file may hold an edit that was refused.
-            arguments = ["scheduler", "worker", "--config", str(self._file), "--leash"]
-            wanted.append(Child("worker", arguments, patience=30, greeting=worker.greeting(settings)))
-        if settings.http is not None:
-            address = [str(settings.site.folder), settings.http.host, str(settings.http.port)]
-            named = [settings.newsroom.url, *settings.websub.hubs]
-            said = forms(settings)
-            arguments = ["scheduler.web", *(["--forms"] if said else []), *address, *named]
-            wanted.append(Child("web", arguments, patience=10, greeting=said))
-        return wanted
-
     def _wanted_hubs(self, settings: Config) -> Hubs:
         http = settings.http
         return Hubs(
@@ -318,51 +349,39 @@ class Service:
             is_served=lambda: http is None or is_listening(http.host, http.port),
         )
 
-    def _tend_children(self) -> None:
-        # A worker that is finishing what it has in hand for new settings must not hold up the heartbeat.
-        if self._tending.acquire(blocking=False):
-            try:
-                for child in self._children:
-                    child.tend()
-            finally:
-                self._tending.release()
-
-    def _renew_children(self, settings: Config) -> None:
-        """Starts the children anew, except a web server that would be the same and be told the same."""
-        with self._tending:
-            wanted = self._wanted_children(settings)
-            same = {(child.arguments, child.greeting): child for child in self._children if child.name == "web"}
-            kept = [same.get((child.arguments, child.greeting), child) for child in wanted]
-            for child in self._children:
-                if child not in kept:
-                    child.stop()
-            self._children = kept
-            if not self._stop.is_set():  # at once: readers are waiting
-                for child in kept:
-                    child.tend()
-
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
         threading.Thread(target=work, args=arguments, daemon=True).start()
 
     def _reconfigure(self) -> None:
-        """Takes an edit of the settings or the templates up, all or nothing."""
-        self._stat = _signature(self._file, self._parts.config.templates)
+        """Takes an edit of the settings, the templates or the secrets up, all or nothing."""
+        reloading()
         try:
-            settings = config.read(self._file)
+            self._stat = signature(self._parts.config)
+            self._signs.config_problems = ()
+            self._take_edit()
+        finally:
+            notify(READY=1)
+
+    def _take_edit(self) -> None:
+        try:
+            settings, seen = edits.read(self._file)
             self._same_database(settings)
             parts = build(settings)
             projection = parts.projection(self._store, announce=self._announce)
             sources = self._wanted_sources(parts)
         except (EmbargoError, OSError) as error:
-            for problem in error.problems if isinstance(error, ConfigRefused) else [str(error)]:
+            problems = tuple(error.problems if isinstance(error, ConfigRefused) else [str(error)])
+            known, self._signs.config_problems = self._signs.config_problems, problems
+            for problem in problems if problems != known else ():
                 alarm("config_refused", problem=problem)
             return
         self._sources.stop()
         with self._waking:
             self._projection.retire()
-            if settings.templates != self._parts.config.templates:
-                self._stat = _signature(self._file, settings.templates)
+            self._stat = seen
             self._parts, self._projection, self._sources = parts, projection, sources
+        self._signs.config_at, self._signs.config_problems = self._clock(), ()
+        log.start(verbose=logging.getLogger().isEnabledFor(logging.DEBUG), form=settings.log.format)
         self._hubs.stop()
         self._hubs = self._wanted_hubs(settings)
         self._hubs.start()
@@ -370,7 +389,7 @@ class Service:
         self._watch_clock()
         self._sources.start()
         self._start(self._rebuild, projection)
-        self._start(self._renew_children, settings)
+        self._start(self._children.renew, settings)
         say("config_taken", level=logging.WARNING)
 
     def _same_database(self, settings: Config) -> None:
@@ -378,13 +397,3 @@ class Service:
             raise ConfigRefused(
                 [f"{self._file}: `database` can't change while the service runs. Change it back, or restart."]
             )
-
-
-def _signature(file: Path, templates: Path | None) -> frozenset[tuple[str, int, int, int]]:
-    """What tells one state of the settings and of the office's own templates from another."""
-    found = set()
-    for path in (file, *(templates.rglob("*") if templates else ())):
-        with suppress(OSError):
-            status = path.stat()
-            found.add((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
-    return frozenset(found)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from watchfiles import watch
 
 from scheduler import permissions
 from scheduler.clock import Clock
-from scheduler.daemon.log import alarm, say
 from scheduler.daemon.parts import Parts
 from scheduler.errors import FileRefused
 from scheduler.intake.folder import Folder, Seen
-from scheduler.pipeline import accept
-from scheduler.record import State
+from scheduler.log import alarm, say
+from scheduler.pipeline import accept, zones
+from scheduler.record import Brief, State
 from scheduler.store import Store, moves
 
 ACTOR = "service"
@@ -39,8 +40,10 @@ class Sources:
         self._trouble = trouble
         self._stop = threading.Event()
         self._folders = [Folder(part.folder) for part in parts.config.records]
+        self._zones = {}
         for folder in self._folders:
             permissions.folder(folder.folder, permissions.PRIVATE)
+            self._zones[folder] = zones.noted(store, str(folder.folder))
         self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
 
     def start(self) -> None:
@@ -89,6 +92,7 @@ class Sources:
 
     def _look(self, now: float) -> None:
         for folder in self._folders:
+            done = True
             for seen in folder.look(now):
                 if self._stop.is_set():
                     return
@@ -97,7 +101,12 @@ class Sources:
                 except Exception:  # noqa: BLE001 - a locked database or a full disk passes; the file is taken up again
                     self._trouble("intake_failed")
                     folder.forget(seen.path)
+                    done = False
                 self._changed()
+            zone = self._parts.policy(folder.folder).zone
+            if done and folder.next_look is None and self._zones[folder] != zone:
+                zones.note(self._store, str(folder.folder), zone)
+                self._zones[folder] = zone
 
     def _handle(self, folder: Folder, seen: Seen) -> None:
         now = self._clock()
@@ -108,13 +117,12 @@ class Sources:
         try:
             if isinstance(seen.found, FileRefused):
                 raise seen.found
+            policy, rehearse = self._parts.policy(folder.folder), self._parts.rehearse
+            before = self._zones[folder]
+            if before is not None and before != policy.zone:
+                self._follow_zone(seen.found, before, policy, rehearse)
             outcome, standing = accept.accept(
-                self._store,
-                seen.found,
-                policy=self._parts.policy(folder.folder),
-                rehearse=self._parts.rehearse,
-                now=now,
-                actor=ACTOR,
+                self._store, seen.found, policy=policy, rehearse=rehearse, now=now, actor=ACTOR
             )
         except FileRefused as refusal:
             if accept.refuse(self._store, refusal, origin=seen.origin, digest=seen.digest, now=now, actor=ACTOR):
@@ -123,3 +131,20 @@ class Sources:
         if outcome is not accept.Outcome.UNCHANGED:
             tell = alarm if standing.state is State.ATTENTION else say
             tell(outcome, record=standing.uuid, state=standing.state, revision=standing.revision)
+
+    def _follow_zone(self, brief: Brief, before: str, policy: accept.Policy, rehearse: accept.Rehearsal) -> None:
+        moved = zones.follow_edit(
+            self._store, brief, before=before, policy=policy, rehearse=rehearse, now=self._clock(), actor=ACTOR
+        )
+        if moved is not None:
+            was, now = moved
+            about: dict[str, Any] = {
+                "record": now.uuid,
+                "state": now.state,
+                "before": was.lift_at,
+                "after": now.lift_at,
+            }
+            if now.state is State.ATTENTION:
+                alarm("lift_moved_by_settings", **about)
+            else:
+                say("lift_moved_by_settings", **about)

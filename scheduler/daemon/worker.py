@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -16,9 +14,10 @@ from pathlib import Path
 
 from scheduler import clock
 from scheduler.config import Config
-from scheduler.daemon.log import alarm, failure, say, warn_of
 from scheduler.daemon.parts import build
 from scheduler.errors import ConfigRefused
+from scheduler.leash import heed, slip
+from scheduler.log import alarm, failure, say, warn_of
 from scheduler.permissions import loose
 from scheduler.pipeline import reports
 from scheduler.pipeline.deliver import LOOK_EVERY, Postroom
@@ -26,28 +25,6 @@ from scheduler.pipeline.fence import heed_site
 from scheduler.store import Store, fence, open_store, subscribers
 
 _AFTER_TROUBLE = 5.0
-
-
-def greeting(settings: Config) -> bytes:
-    """What the service says to its worker: the text of the settings it runs on, with its length before it."""
-    return len(settings.text).to_bytes(8, "big") + settings.text
-
-
-def greeted() -> bytes:
-    """The text of the settings, read from the service at the other end of standard input."""
-    length = int.from_bytes(_exactly(8), "big")
-    return _exactly(length)
-
-
-def _exactly(count: int) -> bytes:
-    # Not through sys.stdin's buffer: what comes after is for the event loop to see.
-    data = b""
-    while len(data) < count:
-        part = os.read(sys.stdin.fileno(), count - len(data))
-        if not part:
-            raise EOFError("the service is gone")
-        data += part
-    return data
 
 
 def run(settings: Config, *, leash: bool, once: bool = False) -> None:
@@ -71,7 +48,7 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     postroom = parts.postroom(store, name, clock.system, parts.transport())
     stop = asyncio.Event()
-    _heed(stop, leash=leash)
+    heed(stop, leash=leash)
     if not leash:  # the service has said it in the same log
         warn_of(loose(settings.private))
     say("worker_ready", pid=os.getpid())
@@ -85,7 +62,6 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
                 _over_and_over(stop, partial(postroom.send, stop, may=watch.may)),
                 _over_and_over(stop, partial(asyncio.to_thread, _audiences, postroom, watch), every=LOOK_EVERY),
                 _over_and_over(stop, partial(_invitations, postroom, watch), every=1.0),
-                _over_and_over(stop, partial(asyncio.to_thread, _tidy, store), every=3600.0),
             ]
             if (bounces := settings.mail.bounces) is not None and bounces.maildir is not None:
                 duties.append(
@@ -97,7 +73,7 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
     finally:
         await postroom.close()
     if leash:
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        slip()
     store.close()
     say("worker_stopped")
 
@@ -155,25 +131,7 @@ async def _invitations(postroom: Postroom, watch: _Watch) -> None:
         say("invitations_sent", mails=sent)
 
 
-def _tidy(store: Store) -> None:
-    subscribers.purge_asks(store, now=clock.system())
-
-
 def _reports(store: Store, maildir: Path, seen: set[str], watch: _Watch) -> None:
     # What came back for the original is not a copy's to take.
     if watch.may() and (taken := reports.collect(store, maildir, now=clock.system(), seen=seen)):
         say("reports_taken", mails=taken)
-
-
-def _heed(stop: asyncio.Event, *, leash: bool) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if leash:
-        loop.add_reader(sys.stdin.fileno(), _pulled, stop)
-
-
-def _pulled(stop: asyncio.Event) -> None:
-    if not os.read(sys.stdin.fileno(), 1024):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        stop.set()

@@ -1,16 +1,21 @@
-"""Computes lifts again when the rules of time zones have changed: what moved is for a person to settle."""
+"""Computes lifts again: when the rules of time zones have changed, where what moved is for a person to settle, and when the zone
+of a source was edited, which is a decision already.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from scheduler import embargo
 from scheduler.embargo import Lift
 from scheduler.embargo.zones import around, instants, offset, zone
 from scheduler.errors import EmbargoRefused
-from scheduler.record import Standing, State
-from scheduler.store import Store, moves, records
+from scheduler.pipeline.accept import Policy, Rehearsal, complete, judge
+from scheduler.record import Brief, PastOnArrival, Standing, State
+from scheduler.store import Store, meta, moves, records
+
+_NOTED = "zone:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +110,43 @@ def _shown(lift: Lift) -> Lift:
 
 def _utc(at: datetime) -> str:
     return f"{at.replace(tzinfo=None).isoformat(' ', 'auto' if at.second or at.microsecond else 'minutes')} UTC"
+
+
+def noted(store: Store, source: str) -> str | None:
+    """The zone by which the local times of a source were last read."""
+    with store.read() as db:
+        return meta.get(db, _NOTED + source)
+
+
+def note(store: Store, source: str, zone: str) -> None:
+    """Notes that all local times of a source are read by this zone."""
+    with store.write() as db:
+        meta.put(db, _NOTED + source, zone)
+
+
+def follow_edit(
+    store: Store, brief: Brief, *, before: str, policy: Policy, rehearse: Rehearsal, now: datetime, actor: str
+) -> tuple[Standing, Standing] | None:
+    """Computes the lift of a record that waits anew, since its source's zone was edited. If it moved: how it stood, and stands.
+
+    What a person decided by command stands. What would have lifted by the new zone already is for a person to release.
+    Raises :class:`moves.Raced` where somebody else moves the record this moment.
+    """
+    standing = records.find(store, brief.id)
+    if (
+        standing is None
+        or standing.state not in {State.HELD, State.ATTENTION}
+        or standing.settled_by is not None
+        or standing.accepted_digest != brief.whole_digest
+    ):
+        return None
+    whole = complete(store, standing, brief)
+    was = judge(whole, policy=replace(policy, zone=before), rehearse=lambda _: None, now=now).draft.verdict
+    careful = replace(policy, past_on_arrival=PastOnArrival.HOLD)
+    draft = judge(whole, policy=careful, rehearse=rehearse, now=now).draft
+    if [each.at for each in was.candidates] == [each.at for each in draft.verdict.candidates]:
+        return None
+    if standing.lift_at is not None and standing.lift_at not in {each.at for each in was.candidates}:
+        return None  # it is not the old zone that it came from
+    moves.amend(store, draft, standing=standing, keep_lift=False, now=now, actor=actor)
+    return standing, records.get(store, standing.id)

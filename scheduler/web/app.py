@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from scheduler.log import alarm
 from scheduler.web.files import File, Folder
 from scheduler.web.negotiate import PLAIN, codings, outcome
 
@@ -53,7 +53,6 @@ POLICY = (
     ),
 )
 
-_LOGGER = logging.getLogger("embargo")
 
 Field = tuple[bytes, bytes]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -204,7 +203,7 @@ class Site:
     def _say(self, error: OSError) -> None:
         if (now := time.monotonic()) >= self._silent_until:
             self._silent_until = now + SAY_AGAIN
-            _LOGGER.error('site_unreadable error="%s"', os.strerror(error.errno or 0))
+            alarm("site_unreadable", error=os.strerror(error.errno or 0))
 
 
 def _described(file: File, coding: str) -> list[Field]:

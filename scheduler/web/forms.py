@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from scheduler.clock import Clock
 from scheduler.errors import RenderRefused, StoreRefused
+from scheduler.log import alarm
 from scheduler.record import Membership
 from scheduler.render.templates import Newsroom, at_home, environment, rendered
 from scheduler.store import fence, subscribers
@@ -62,7 +62,6 @@ _TROUBLES = {
 _ONE_CLICK = [("List-Unsubscribe", "One-Click")]  # RFC 8058 section 3.1
 _LEAVING = {"list": [("leave", "list")], "all": [("leave", "all")]}
 
-_LOGGER = logging.getLogger("embargo")
 
 T = TypeVar("T")
 
@@ -273,7 +272,7 @@ class Forms:
     def _say(self, problem: str) -> None:
         if (now := time.monotonic()) >= self._silent_until:
             self._silent_until = now + SAY_AGAIN
-            _LOGGER.error('forms_unavailable error="%s"', problem.replace('"', "'"))
+            alarm("forms_unavailable", error=problem.replace('"', "'"))
 
 
 def _network(scope: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import multiprocessing
 import os
 import resource
@@ -19,7 +18,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
-from scheduler import clock
+from scheduler import clock, log
 from scheduler.errors import EmbargoError
 from scheduler.web.app import Site
 from scheduler.web.files import TICK
@@ -61,6 +60,7 @@ def serve(
     hubs: Sequence[str] = (),
     forms: bytes | None = None,
     leash: int | None = None,
+    log_form: log.Form = "text",
 ) -> None:
     """Serve the files below `folder` until SIGTERM or SIGINT, then finish what is under way and return.
 
@@ -87,7 +87,7 @@ def serve(
         log_level=LogLevels.error,
         workers_kill_timeout=DRAIN_FOR,
     )
-    server.serve(target_loader=partial(_worker, folder, url, hubs, forms), wrap_loader=False)
+    server.serve(target_loader=partial(_worker, folder, url, hubs, forms, log_form), wrap_loader=False)
 
 
 def _free(host: str, port: int) -> str:
@@ -113,16 +113,14 @@ def _free(host: str, port: int) -> str:
         time.sleep(0.05)
 
 
-def _worker(folder: Path, url: str | None, hubs: Sequence[str], terms: bytes | None) -> Site | Forms:
+def _worker(
+    folder: Path, url: str | None, hubs: Sequence[str], terms: bytes | None, log_form: log.Form
+) -> Site | Forms:
     # A worker whose parent was killed would hold the port for ever.
     parent = multiprocessing.parent_process()
     assert parent is not None
     _when(parent.join, partial(os._exit, 1))
-    lines = logging.Formatter("%(asctime)s.%(msecs)03d+00:00 error %(message)s", "%Y-%m-%dT%H:%M:%S")
-    lines.converter = time.gmtime  # as the daemon's lines are written
-    handler = logging.StreamHandler()
-    handler.setFormatter(lines)
-    logging.getLogger("embargo").addHandler(handler)
+    log.start(form=log_form)
     # Our time stays behind the one that files are dated by.
     site = Site(folder, now=lambda: int(clock.system().timestamp() - TICK), url=url, hubs=hubs)
     if terms is None:

@@ -84,7 +84,9 @@ def test_a_first_configuration_is_its_owners_alone(tmp_path, umask):
     done = subprocess.run(command, umask=umask, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     found = modes(tmp_path)
-    assert found == {"a": 0o755, "a/newsroom": 0o755, "a/newsroom/config.yaml": 0o600, "a/newsroom/records": 0o700}
+    schema = {"a/newsroom/config.schema.json": 0o644}
+    private = {"a/newsroom/config.yaml": 0o600, "a/newsroom/records": 0o700}
+    assert found == {"a": 0o755, "a/newsroom": 0o755, **schema, **private}
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])

@@ -51,6 +51,11 @@ def hold(house, **embargoes):
     assert {row["state"] for row in house.json("queue")["records"]} == {"held"}
 
 
+def decisions(house):
+    """What the trail says of records; a worker may take in the lists meanwhile."""
+    return [row for row in house.json("trail") if row["record"]]
+
+
 def versions(house):
     with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db")) as db:
         return dict(db.execute("SELECT record_id, tz_version FROM revisions").fetchall())
@@ -128,11 +133,11 @@ def test_what_was_released_stays_as_it_was_under_new_rules(house, rules):
     house.run("lift", "out", "--reason", "now")
     house.start()
     house.stop()
-    page, trail = house.site("releases/out.html"), house.json("trail")
+    page, trail = house.site("releases/out.html"), decisions(house)
     assert page
     rules(Europe__London="Asia/Tokyo")
     house.start()
-    assert (house.site("releases/out.html"), house.json("trail")) == (page, trail)
+    assert (house.site("releases/out.html"), decisions(house)) == (page, trail)
     assert versions(house) == {"out": tz_version()}
 
 

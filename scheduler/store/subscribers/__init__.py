@@ -13,7 +13,6 @@ from scheduler.store.subscribers.asks import (
     ask,
     asks_to_send,
     confirm,
-    purge_asks,
     settle_ask,
 )
 from scheduler.store.subscribers.erasure import NOBODY, WAS_ERASED, forget
@@ -41,7 +40,6 @@ __all__ = [
     "hash_of",
     "leave",
     "members",
-    "purge_asks",
     "put_off",
     "read_office",
     "remove",

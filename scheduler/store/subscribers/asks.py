@@ -154,9 +154,3 @@ def confirm(store: Store, *, token: str, confirmed_from: str, now: datetime) -> 
         entries = [Entry(event="subscriber_confirmed", detail={"list": each, "who": hash_[:12]}) for each in lists]
         append(db, at=now, actor=READER, entries=entries)
     return tuple(made)
-
-
-def purge_asks(store: Store, *, now: datetime) -> int:
-    """Deletes what is too old to be confirmed. Gives how many; the consent of those who confirmed stands with their places."""
-    with store.write() as db:
-        return db.execute(delete(asks).where(asks.c.asked_at <= now - OPEN_FOR)).rowcount
