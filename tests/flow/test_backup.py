@@ -53,7 +53,12 @@ def test_the_newest_backups_are_kept(office):
     """Of the backups in a folder so many stay as the settings say, the newest; what has any other name is left alone."""
     folder = office.folder / "backups"
     folder.mkdir()
-    others = ["embargo-20200101T000000.000Z.db.old", "embargo-2020.db", "my-embargo-20200101T000000.000Z.db", "notes.txt"]
+    others = [
+        "embargo-20200101T000000.000Z.db.old",
+        "embargo-2020.db",
+        "my-embargo-20200101T000000.000Z.db",
+        "notes.txt",
+    ]
     for name in others:
         (folder / name).write_text("precious")
     (folder / "embargo-20200102T000000.000Z.db").mkdir()
