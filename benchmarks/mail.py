@@ -36,8 +36,8 @@ from pathlib import Path
 import aiosmtplib
 
 from scheduler import clock, config
-from scheduler.daemon.parts import build
 from scheduler.outlets.mail import transport
+from scheduler.parts import build
 from scheduler.pipeline.audience import Audiences
 from scheduler.store import Store, meta, moves, open_store
 

@@ -21,9 +21,9 @@ from hypothesis import settings
 
 from scheduler import config
 from scheduler.cli.records import load
-from scheduler.daemon.parts import Parts, build
 from scheduler.embargo import Lift
 from scheduler.errors import FileRefused
+from scheduler.parts import Parts, build
 from scheduler.pipeline import accept, decide
 from scheduler.pipeline.accept import Policy
 from scheduler.record import Standing

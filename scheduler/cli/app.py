@@ -20,8 +20,8 @@ from scheduler import __version__, clock, config
 from scheduler.cli import say
 from scheduler.daemon import guard
 from scheduler.daemon.lock import is_running
-from scheduler.daemon.parts import Parts, build
 from scheduler.errors import ConfigRefused, StoreRefused
+from scheduler.parts import Parts, build
 from scheduler.store import Store, fence, open_store, vitals
 
 _ORDER = (

@@ -16,10 +16,10 @@ from scheduler.cli import say
 from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app
 from scheduler.cli.records import attached, load
 from scheduler.config import Config
-from scheduler.daemon.parts import Parts, build
 from scheduler.errors import FileRefused
 from scheduler.intake import lists
 from scheduler.intake.folder import Seen
+from scheduler.parts import Parts, build
 from scheduler.pipeline.accept import Judged, complete, judge
 from scheduler.record import Standing, State
 from scheduler.store import Store, open_store, records

@@ -23,8 +23,8 @@ from scheduler import clock, config, embargo, shipped
 from scheduler.cli import say
 from scheduler.cli.app import app
 from scheduler.cli.check import print_checked
-from scheduler.daemon.parts import build
 from scheduler.errors import EmbargoError, EmbargoRefused
+from scheduler.parts import build
 from scheduler.record import State
 from scheduler.store import Store, open_store, records, trail
 

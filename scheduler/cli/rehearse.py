@@ -24,8 +24,8 @@ from scheduler.cli.care import unwritable
 from scheduler.cli.fence import standstill
 from scheduler.config import Config
 from scheduler.daemon.lock import is_running
-from scheduler.daemon.parts import Parts, build
 from scheduler.errors import EmbargoError, EmbargoRefused
+from scheduler.parts import Parts, build
 from scheduler.pipeline.rehearse import Obstacle, Rehearsal, Step
 from scheduler.record import Purpose, Release, Standing
 from scheduler.store import Store, open_store, still

@@ -22,11 +22,11 @@ from scheduler.daemon.hubs import Hubs, is_listening
 from scheduler.daemon.lifter import Lifter
 from scheduler.daemon.lock import Fence, InstanceLock
 from scheduler.daemon.notify import notify, reloading
-from scheduler.daemon.parts import Parts, build
 from scheduler.daemon.signs import Signs
 from scheduler.daemon.sources import ACTOR, Sources
 from scheduler.errors import ConfigRefused, EmbargoError, SiteRefused, StoreDamaged, StoreRefused
 from scheduler.log import alarm, failure, say, warn_of
+from scheduler.parts import Parts, build
 from scheduler.permissions import loose
 from scheduler.pipeline import retention, zones
 from scheduler.pipeline.release import MAIN, Projection

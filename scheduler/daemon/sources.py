@@ -11,10 +11,10 @@ from watchfiles import watch
 
 from scheduler import permissions
 from scheduler.clock import Clock
-from scheduler.daemon.parts import Parts
 from scheduler.errors import FileRefused
 from scheduler.intake.folder import Folder, Seen
 from scheduler.log import alarm, say
+from scheduler.parts import Parts
 from scheduler.pipeline import accept, zones
 from scheduler.record import Brief, State
 from scheduler.store import Store, moves

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from scheduler import clock
 from scheduler.config import Config
-from scheduler.daemon.parts import build
 from scheduler.errors import ConfigRefused
 from scheduler.leash import heed, slip
 from scheduler.log import alarm, failure, say, warn_of
+from scheduler.parts import build
 from scheduler.permissions import loose
 from scheduler.pipeline import reports
 from scheduler.pipeline.deliver import LOOK_EVERY, Postroom

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from sqlalchemy import make_url
 from scheduler.config import Config
 from scheduler.errors import DeliveryFailed, RenderRefused
 from scheduler.log import alarm
-from scheduler.outlets.mail import Transport, transport
+from scheduler.outlets.mail import Transport
+from scheduler.parts import Parts
 from scheduler.render.mail import wrapped
 from scheduler.render.mail.fields import address_field, folded, mailbox, words
 from scheduler.render.templates import environment, rendered
@@ -26,16 +26,11 @@ _PATIENCE = timedelta(seconds=30)
 _AT_ONCE = 4
 
 
-def way_out(config: Config) -> Transport | None:
+def way_out(parts: Parts) -> Transport | None:
     """The way of mail, as the settings want it, on which nobody waits long; ``None`` where there is none."""
-    mail = config.mail
-    if mail is None:
+    if parts.config.mail is None:
         return None
-    open_ = partial(
-        transport, base=config.file.parent, connections=_AT_ONCE, connect_for=_PATIENCE, command_for=_PATIENCE
-    )
-    other = None if mail.fallback is None else open_(mail.fallback, password=config.fallback_password)
-    return open_(mail.transport, password=config.password, fallback=other)
+    return parts.transport(connections=_AT_ONCE, rate=None, connect_for=_PATIENCE, command_for=_PATIENCE)
 
 
 def signed(config: Config) -> dict[str, str]:

@@ -16,6 +16,7 @@ from scheduler.monitor.letters import way_out
 from scheduler.monitor.look import look, troubles
 from scheduler.monitor.serve import Server, Watch
 from scheduler.monitor.summary import Desk
+from scheduler.parts import build
 from scheduler.store import glance
 
 _EVERY = 2.0
@@ -31,10 +32,11 @@ def run(settings: Config, *, leashed: bool) -> None:
 async def _run(settings: Config, *, leashed: bool) -> None:
     stop = asyncio.Event()
     heed(stop, leash=leashed)
-    store, transport = glance.open_window(settings.database), way_out(settings)
+    parts = build(settings, tried=False)
+    store, transport = glance.open_window(settings.database), way_out(parts)
     watch = Watch(partial(look, store, settings), clock=clock.system, disk=settings.alerts.disk)
     alerts = Alerts(store=store, config=settings, transport=transport)
-    desk = Desk(store=store, config=settings, transport=transport)
+    desk = Desk(store=store, parts=parts, transport=transport)
     server: Server | None = None
     say("monitor_ready", pid=os.getpid())
     rounds = failed = 0

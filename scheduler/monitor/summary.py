@@ -14,18 +14,15 @@ from hashlib import sha256
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
-from scheduler.config import Config
 from scheduler.embargo import local
 from scheduler.errors import DeliveryFailed, RenderRefused
 from scheduler.log import alarm, failure, say
 from scheduler.monitor.letters import letter, reason, signed, written
 from scheduler.monitor.look import Snapshot, Trouble
 from scheduler.outlets.mail import Transport
-from scheduler.pipeline.stationery import Stationery
+from scheduler.parts import Parts
 from scheduler.record import Purpose, Release, State, Version
-from scheduler.render import Newsroom
-from scheduler.render.mail import NOBODY, addressed
-from scheduler.render.templates import environment, minute
+from scheduler.render.templates import minute
 from scheduler.store import Store, meta, records, subscribers
 
 TOGETHER = timedelta(minutes=5)
@@ -72,9 +69,10 @@ def groups(
 class Desk:
     """Everybody who hears before a lift. `store` remembers what each was told; mail leaves by `transport`."""
 
-    def __init__(self, *, store: Store, config: Config, transport: Transport | None) -> None:
+    def __init__(self, *, store: Store, parts: Parts, transport: Transport | None) -> None:
         self._store = store
-        self._config = config
+        self._parts = parts
+        self._config = parts.config
         self._transport = transport
         self._before: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
@@ -192,20 +190,11 @@ class Desk:
 
     def _previews(self, shown: Sequence[tuple[Release, _Lists]]) -> list[tuple[str, str]]:
         """The plain text of each mail as it goes out; where none does, or a template fails, of the record."""
-        mail, room = self._config.mail, self._config.newsroom
-        assert mail is not None
         found = {release.id: f"{release.title}\n\n{release.text}\n" for release, _ in shown}
         with suppress(RenderRefused):
-            stationery = Stationery(
-                environment=environment(self._config.templates),
-                newsroom=Newsroom(name=room.name, url=room.url, zone=room.timezone, language=room.language),
-                sender=mail.sender,
-                postal_address=mail.postal_address,
-            )
             for release, lists in shown:
                 for list_id, name, _ in lists[:1]:
-                    made = stationery.letter(release, purpose=Purpose.RELEASE, list_id=list_id, list_name=name)
-                    whole = addressed(made, recipient=mail.sender, message_id="<preview@localhost>", token=NOBODY)
+                    whole = self._parts.letter(release, purpose=Purpose.RELEASE, list_id=list_id, list_name=name)
                     part = message_from_bytes(whole, policy=policy.default).get_body(("plain",))
                     assert part is not None
                     found[release.id] = str(part.get_content())

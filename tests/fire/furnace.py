@@ -21,8 +21,8 @@ from kit import projection, send, sound
 from outdoors import Server, WallClock, rows, until
 
 from scheduler import config
-from scheduler.daemon.parts import build
 from scheduler.outlets.mail import transport
+from scheduler.parts import build
 from scheduler.record import DeliveryState, State
 from scheduler.store import open_store, records
 

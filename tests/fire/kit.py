@@ -16,9 +16,9 @@ from uuid import uuid4
 from conftest import SETTINGS, Clock, Office, files_below
 
 from scheduler import config
-from scheduler.daemon.parts import Parts, build
 from scheduler.outlets.mail import Transport
 from scheduler.outlets.site import Site
+from scheduler.parts import Parts, build
 from scheduler.pipeline.deliver import LEASE_FOR, Postroom
 from scheduler.pipeline.release import Projection
 from scheduler.record import DeliveryState, State

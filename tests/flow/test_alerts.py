@@ -16,6 +16,7 @@ from scheduler.monitor.alerts import Alerts
 from scheduler.monitor.letters import way_out
 from scheduler.monitor.look import Snapshot, Trouble
 from scheduler.outlets.mail import transport
+from scheduler.parts import build
 from scheduler.store import glance
 
 SEEN = Snapshot(at=NOW, alive=True, due=2)
@@ -70,7 +71,7 @@ class Watcher:
 
 @asynccontextmanager
 async def watching(config, *, again=False):
-    way = way_out(config)
+    way = way_out(build(config, tried=False))
     watcher = Watcher(config, way)
     watcher.now += timedelta(hours=again)
     try:

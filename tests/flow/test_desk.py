@@ -19,6 +19,7 @@ from scheduler.monitor.letters import way_out
 from scheduler.monitor.look import Snapshot, Trouble, Waiting
 from scheduler.monitor.summary import TOGETHER, Desk, groups
 from scheduler.outlets.mail import transport
+from scheduler.parts import build
 from scheduler.record import Version
 from scheduler.store import glance, meta
 
@@ -32,7 +33,7 @@ class Watcher:
 
     def __init__(self, office, config, way):
         self.office = office
-        self.desk = Desk(store=glance.open_window(config.database), config=config, transport=way)
+        self.desk = Desk(store=glance.open_window(config.database), parts=build(config, tried=False), transport=way)
 
     async def look(self, *troubles, **more):
         await self.desk.tend(Snapshot(at=self.office.clock(), alive=True, **more), troubles, self.office.clock())
@@ -49,7 +50,7 @@ class Watcher:
 async def watching(office, more=DESK):
     async with mail_server() as inbox:
         config = settings(office.folder, port=inbox.port, more=more)
-        way = way_out(config)
+        way = way_out(build(config, tried=False))
         watcher = Watcher(office, config, way)
         yield watcher, inbox
         await watcher.desk.close()
@@ -294,7 +295,7 @@ def test_what_no_server_took_is_sent_later(office, caplog):
 
     async def story():
         config = settings(office.folder, port=free_port(), more=DESK)
-        way = way_out(config)
+        way = way_out(build(config, tried=False))
         watcher = Watcher(office, config, way)
         await watcher.at(LIFT - HOUR)
         await way.close()

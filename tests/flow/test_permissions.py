@@ -14,10 +14,10 @@ from conftest import SETTINGS, Office, eventually
 from jinja2.sandbox import SecurityError
 
 from scheduler import config, permissions, shipped
-from scheduler.daemon.parts import build
 from scheduler.errors import FileRefused, RenderRefused, SiteRefused, StoreRefused
 from scheduler.outlets.mail import transport
 from scheduler.outlets.site import Site
+from scheduler.parts import build
 from scheduler.render.templates import environment
 from scheduler.store import open_store
 

@@ -22,10 +22,10 @@ from conftest import PATIENCE, Office, words
 
 from scheduler import clock, config
 from scheduler.cli import queue, say, status
-from scheduler.daemon.parts import build
 from scheduler.embargo import Kind
 from scheduler.errors import FileRefused
 from scheduler.monitor.look import Snapshot, Trouble
+from scheduler.parts import build
 from scheduler.record import Purpose, Standing, State
 from scheduler.store import open_store, vitals
 from scheduler.store.ledger import Progress

@@ -15,7 +15,7 @@ from web_kit import put, running
 
 from scheduler import config
 from scheduler.daemon.children import forms
-from scheduler.daemon.parts import build
+from scheduler.parts import build
 from scheduler.store import Store, fence, open_store, subscribers
 
 pytestmark = NEEDED

@@ -28,8 +28,8 @@ from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app
 from scheduler.cli.doctor import here, outside, stored
 from scheduler.cli.doctor.finding import Check, Finding, safely
 from scheduler.daemon.lock import is_running
-from scheduler.daemon.parts import build
 from scheduler.errors import EmbargoError
+from scheduler.parts import build
 
 _GIVE_UP = 13.0
 """Seconds after which what other machines say is not waited for."""

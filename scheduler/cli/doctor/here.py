@@ -15,8 +15,8 @@ from scheduler.cli.care import unwritable
 from scheduler.cli.doctor.finding import Finding, judged
 from scheduler.cli.doctor.outside import get
 from scheduler.config import Config
-from scheduler.daemon.parts import Parts
 from scheduler.errors import EmbargoError, RequestFailed
+from scheduler.parts import Parts
 from scheduler.permissions import loose
 
 _INODES = 1000

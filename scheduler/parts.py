@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment
 
@@ -101,15 +102,16 @@ class Parts:
             announce=announce,
         )
 
-    def transport(self) -> Transport:
-        """The way out for mail."""
+    def transport(self, **otherwise: Any) -> Transport:
+        """The way out for mail, by the settings where nothing is wanted `otherwise`."""
         mail = self.config.mail
         assert mail is not None
-        open_ = partial(transport, base=self.config.file.parent, connections=mail.connections)
+        wanted: dict[str, Any] = {"base": self.config.file.parent, "connections": mail.connections, "rate": mail.rate}
+        wanted |= otherwise
         other = None
         if mail.fallback is not None:
-            other = open_(mail.fallback, password=self.config.fallback_password, rate=mail.rate)
-        return open_(mail.transport, password=self.config.password, rate=mail.rate, fallback=other)
+            other = transport(mail.fallback, password=self.config.fallback_password, **wanted)
+        return transport(mail.transport, password=self.config.password, fallback=other, **wanted)
 
     def postroom(self, store: Store, worker: str, read_clock: Clock, way_out: Transport) -> Postroom:
         """The hold on the ledger of the worker of that name; mail leaves by `way_out`."""
