@@ -102,8 +102,8 @@ class DeliveryFailed(EmbargoError):
 
     ``final`` means a repeat is pointless (5xx); else it is tried again later. ``unknown`` means the reply to the final dot was
     lost, so that the mail may or may not have gone out (RFC 1047). ``status`` is the enhanced code of the refusal (RFC 3463),
-    ``None`` where there was none. ``reached`` is false where the server could not be used at all: it would be the same for
-    every other mail.
+    ``None`` where there was none. ``reached`` is false where the server could not be used at all, so that another may be
+    tried; ``met`` where it was there all the same and failed at this mail. Else it would be the same for every other mail.
     """
 
     def __init__(
@@ -114,12 +114,14 @@ class DeliveryFailed(EmbargoError):
         unknown: bool = False,
         status: str | None = None,
         reached: bool = True,
+        met: bool = False,
     ) -> None:
         super().__init__(problem)
         self.final = final
         self.unknown = unknown
         self.status = status
         self.reached = reached
+        self.met = reached or met
 
 
 class RequestFailed(EmbargoError):

@@ -106,8 +106,7 @@ class Parts:
         """The way out for mail, by the settings where nothing is wanted `otherwise`."""
         mail = self.config.mail
         assert mail is not None
-        wanted: dict[str, Any] = {"base": self.config.file.parent, "connections": mail.connections, "rate": mail.rate}
-        wanted |= otherwise
+        wanted: dict[str, Any] = {"base": self.config.file.parent, "connections": mail.connections} | otherwise
         other = None
         if mail.fallback is not None:
             other = transport(mail.fallback, password=self.config.fallback_password, **wanted)
@@ -125,6 +124,7 @@ class Parts:
             worker=worker,
             clock=read_clock,
             connections=mail.connections,
+            rate=mail.rate,
         )
 
 

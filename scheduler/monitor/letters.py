@@ -30,7 +30,7 @@ def way_out(parts: Parts) -> Transport | None:
     """The way of mail, as the settings want it, on which nobody waits long; ``None`` where there is none."""
     if parts.config.mail is None:
         return None
-    return parts.transport(connections=_AT_ONCE, rate=None, connect_for=_PATIENCE, command_for=_PATIENCE)
+    return parts.transport(connections=_AT_ONCE, connect_for=_PATIENCE, command_for=_PATIENCE)
 
 
 def signed(config: Config) -> dict[str, str]:

@@ -26,6 +26,10 @@ BREATH = 0.003
 """Seconds between two steps, in which a lift that waits for the database gets it."""
 
 
+_LOOK_ANEW = 0.2
+"""Seconds after which what is more urgent is looked for, such as a correction."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailList:
     """A mail list: its name for people, whom the office lists (bare or as ``Name <address>``, here and in a CSV `file`), and what
@@ -108,6 +112,9 @@ class Audiences:
                 raise _Stopped
             yield each
 
+    def _is_read(self, name: str) -> bool:
+        return name in self._lists and self._signed(name) is not None
+
     def _signed(self, name: str) -> str | None:
         with self._store.read() as db:
             return meta.get(db, _SIGNED + name)
@@ -117,14 +124,20 @@ class Audiences:
 
         What is owed to a list that has never been read, or that the settings do not name, waits: nobody is not an audience.
         """
-        added = 0
+        added, known, looked = 0, list[ledger.Mailing](), 0.0
         while True:
-            waiting = ledger.to_freeze(self._store)
-            self._look_for_unknown(waiting, said)
-            known = [each for each in waiting if each.purpose is not Purpose.RELEASE or self._signed(each.list)]
+            if not known or time.monotonic() - looked > _LOOK_ANEW:
+                waiting = ledger.to_freeze(self._store)
+                self._look_for_unknown(waiting, said)
+                read = {name for name in {each.list for each in waiting} if self._is_read(name)}
+                known = [each for each in waiting if each.purpose is not Purpose.RELEASE or each.list in read]
+                looked = time.monotonic()
             if not known or self.stopping():
                 return added
-            added += ledger.freeze(self._store, known[0], now=self._clock()) or 0
+            if (more := ledger.freeze(self._store, known[0], now=self._clock())) is None:
+                del known[0]
+            else:
+                added += more
             time.sleep(BREATH)
 
     def _look_for_unknown(self, waiting: Sequence[ledger.Mailing], said: Said) -> None:

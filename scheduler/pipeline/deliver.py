@@ -13,6 +13,7 @@ from scheduler.errors import DeliveryFailed, EmbargoError, RenderRefused, StoreR
 from scheduler.outlets.mail import Transport
 from scheduler.pipeline import reports
 from scheduler.pipeline.audience import Audiences, MailList
+from scheduler.pipeline.pace import Pace
 from scheduler.pipeline.stationery import Stationery
 from scheduler.record import Delivery, DeliveryState, Purpose, Release
 from scheduler.render.mail import Letter, addressed
@@ -43,7 +44,7 @@ GIVE_UP_AFTER = timedelta(days=4)
 class Postroom:
     """One worker's hold on the ledger. `worker` is a name no other process has or had.
 
-    `connections` mails are on their way at once.
+    `connections` mails are on their way at once, and `rate` begin in a second (``None``: as many as the server takes).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Postroom:
         worker: str,
         clock: Clock,
         connections: int = 8,
+        rate: float | None = None,
     ) -> None:
         self.audiences = Audiences(store=store, lists=lists, clock=clock)
         self._store = store
@@ -65,6 +67,7 @@ class Postroom:
         self._worker = worker
         self._clock = clock
         self._connections = connections
+        self._pace = Pace(rate)
         self._release: tuple[tuple[str, int, Purpose], Release | None] | None = None
         self._letters: dict[tuple[str, int, Purpose, str], Letter] = {}
         self._ready: list[tuple[Delivery, str, bytes]] = []
@@ -102,7 +105,7 @@ class Postroom:
             if stopping and self._ready:
                 self._ready.clear()
                 await asyncio.to_thread(ledger.give_back, self._store, worker=self._worker)
-            wanted = self._ready[: max(0, window - len(self._running))]
+            wanted = self._ready[: self._pace.allows(loop.time(), max(0, window - len(self._running)))]
             room = 0 if stopping else max(0, window - len(self._ready) + len(wanted))
             ended = len(self._outcomes)
             claimed, looked = await self._turn(wanted, room)
@@ -122,6 +125,8 @@ class Postroom:
                     return taken
                 await asyncio.to_thread(self._look_after)
                 await _either(stop, LOOK_EVERY)
+            elif not self._outcomes:
+                await _either(stop, min(LOOK_EVERY, self._pace.wait(loop.time())))
 
     def _look_after(self) -> None:
         """Keeps this worker's leases, and takes up what others have left."""
@@ -159,6 +164,7 @@ class Postroom:
             self._outcomes = outcomes + self._outcomes
             raise
         del self._ready[: len(wanted)]
+        self._pace.took(asyncio.get_running_loop().time(), len(turn.mine))
         for delivery, _, message in wanted:
             if delivery.id in turn.mine:
                 self._running.add(delivery.id)
@@ -266,12 +272,12 @@ class Postroom:
             return about(state=DeliveryState.FAILED, problem=str(error))
         now = self._clock()
         gap = _next_try(delivery.attempts)
-        if not error.reached:
+        if not error.met:
             self._rest(now)
             gap = _GAPS[0]  # no try at all: it is owed for as long as it takes
         if gap is None:
             return about(state=DeliveryState.FAILED, problem=str(error))
-        return about(state=DeliveryState.PENDING, problem=str(error), due_at=now + gap, counted=error.reached)
+        return about(state=DeliveryState.PENDING, problem=str(error), due_at=now + gap, counted=error.met)
 
     def _rest(self, now: datetime) -> None:
         """No server can be reached: every other mail would fail in the same way, and is left in peace for a while."""
@@ -288,9 +294,12 @@ class Postroom:
         sent = 0
         now, limit = self._clock(), self._connections
         for ask in await asyncio.to_thread(subscribers.asks_to_send, self._store, now=now, limit=limit):
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(self._pace.wait(loop.time()))
             if self.audiences.stopping():
                 break
             if await asyncio.to_thread(subscribers.announce_ask, self._store, ask_id=ask.id, now=self._clock()):
+                self._pace.took(loop.time(), 1)
                 problem, due_at = await self._ask(ask)
                 sent += problem is None
                 settle = partial(subscribers.settle_ask, ask_id=ask.id, problem=problem, due_at=due_at)

@@ -8,6 +8,7 @@ import email
 import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -40,8 +41,9 @@ from scheduler.outlets.mail import transport
 from scheduler.pipeline import deliver
 from scheduler.pipeline.audience import MailList
 from scheduler.pipeline.deliver import GIVE_UP_AFTER, LEASE_FOR, WINDOW
+from scheduler.pipeline.pace import CATCH_UP, Pace
 from scheduler.record import Purpose, State
-from scheduler.store import ledger, meta, records, trail
+from scheduler.store import ledger, meta, records, subscribers, trail
 from scheduler.store.ledger import Outcome
 
 
@@ -128,6 +130,16 @@ def test_a_worker_with_older_settings_costs_a_new_list_nothing(office, post):
     assert drain(worker(office, post)) == 2
     assert tally(office) == {"sent": 2}
     assert trouble(office, "press") is None
+
+
+def test_a_list_that_was_read_and_is_gone_waits_as_well(office, post):
+    """A list that was read before, and is taken out of the settings before the release, gets nothing while it is said to wait."""
+    lists = {"press": MailList(name="Press", recipients=(DESK,)), "wire": MailList(name="Wire", recipients=(WIRE,))}
+    freeze(office, lists)
+    released(office, keys="lists: [press, wire]\n")
+    drain(worker(office, post, {"press": lists["press"]}))
+    assert [to for to, _ in post.taken] == [DESK]
+    assert "they wait" in trouble(office, "wire")
 
 
 def test_a_list_whose_file_was_never_readable_waits(office, post, tmp_path):
@@ -463,6 +475,90 @@ def test_a_first_mail_that_comes_back_while_its_correction_is_written_down(offic
     assert tally(office) == {"sent": 2, "suppressed": 2}
 
 
+def test_a_correction_that_comes_back_too_costs_nobody_the_text(office, post):
+    """Where neither the first mail nor its correction is taken at first, the reader gets the corrected text all the same."""
+    listed_ = {"press": MailList(name="Press", recipients=(DESK,))}
+    released(office, body="The old words.")
+    freeze(office, listed_)
+    first = claim(office, "a")
+    announce(office, "a", first)
+    corrected(office)
+    freeze(office, listed_)
+    [second] = claim(office, "b")
+    announce(office, "b", [second])
+    refused = [Outcome(id=first[0].id, epoch=first[0].epoch, state=PENDING, problem="450", due_at=office.clock())]
+    ledger.renew(office.store, [first[0].id], worker="a", now=office.clock(), lease_for=LEASE_FOR)
+    turn(office, "a", outcomes=refused)
+    assert claim(office, "a") == []  # the correction may still arrive
+    refused = [Outcome(id=second.id, epoch=second.epoch, state=PENDING, problem="450", due_at=office.clock())]
+    turn(office, "b", outcomes=refused)
+    office.clock.pass_by(minutes=2)
+    drain(worker(office, post, listed_))
+    assert [to for to, _ in post.taken] == [DESK]
+    assert b"Corrected words." in post.taken[0][1]
+    assert tally(office) == {"sent": 1, "suppressed": 1}
+
+
+def test_a_repeat_that_is_refused_for_good_may_have_arrived_before(office, post):
+    """Who may have had a mail hears its correction, though the repeat of that mail was refused for good."""
+    released(office)
+    post.answers[DESK] = DeliveryFailed("the answer was lost", unknown=True)
+    drain(worker(office, post))
+    post.answers[DESK] = DeliveryFailed("554 no", final=True)
+    resolve(office, resend=True)
+    drain(worker(office, post))
+    assert tally(office) == {"sent": 1, "uncertain": 1}
+    del post.answers[DESK]
+    corrected(office)
+    drain(worker(office, post))
+    assert [str(mail["Subject"]) for mail in post.mails(DESK)] == ["Correction: A title"]
+
+
+def test_who_was_erased_is_owed_no_correction(office, post):
+    """A correction is owed to nobody who was erased since the first mail, nor a repeat."""
+    released(office)
+    post.answers[DESK] = DeliveryFailed("the answer was lost", unknown=True)
+    drain(worker(office, post))
+    for each in (DESK, "zoe@example.net"):
+        subscribers.forget(office.store, address=each, reason="asked", now=office.clock(), actor="editor@desk")
+    with pytest.raises(MoveRefused, match="readers were erased"):
+        resolve(office, resend=True)
+    corrected(office)
+    drain(worker(office, post))
+    assert tally(office) == {"sent": 1, "uncertain": 1}
+
+
+def test_mails_begin_no_faster_than_is_allowed_and_what_waits_can_be_called_off(office, post):
+    """With a rate, mails are announced no faster than that, so that a retraction stops all that wait."""
+    people = tuple(f"p{number}@example.org" for number in range(8))
+    lists = {"press": MailList(name="Press", recipients=people)}
+    released(office)
+    parts = replace(office.parts, lists=lists)
+    room = parts.postroom(office.store, "paced", office.clock, post)
+    room._pace = Pace(2.0)
+    post.before = lambda _recipient: office.retract() if not post.taken else None
+    drain(room)
+    assert [mail["Subject"] for mail in post.mails()] == ["A title"]
+    assert tally(office) == {"sent": 1, "failed": 7}
+
+
+@pytest.mark.parametrize("rate", [0.5, 3, 40])
+def test_the_pace_is_kept(rate):
+    """Whenever it is asked, no more begin than the rate allows, but for a tenth of a second that is made up for."""
+    pace, begun, now = Pace(rate), [], 100.0
+    chance = random.Random(rate)
+    while len(begun) < 200:
+        count = pace.allows(now, chance.randrange(9))
+        pace.took(now, count)
+        begun += [now] * count
+        now += chance.choice([0.001, 0.01, pace.wait(now), 1.0])
+    for first, at in enumerate(begun):
+        for count in (1, 5, 50):
+            if first + count < len(begun):
+                assert begun[first + count] - at >= count / rate - CATCH_UP - 1e-6
+    assert (now - 100) / 200 < 3 / rate + 1
+
+
 def test_a_newer_correction_replaces_one_that_has_not_gone(office, post):
     """A second correction before the first one went replaces it: readers get the last word only."""
     released(office)
@@ -573,7 +669,7 @@ def test_what_is_out_of_date_is_not_sent_again(office, post, since):
         office.retract()
     else:
         corrected(office)
-    with pytest.raises(MoveRefused, match=r"retracted, so these mails are not sent again.*--sent"):
+    with pytest.raises(MoveRefused, match=r"retracted, .*so these mails are not sent again.*--sent"):
         resolve(office, resend=True)
     assert resolve(office, resend=False) == 1
     assert resolve(office, resend=True) == 0

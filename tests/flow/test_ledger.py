@@ -455,6 +455,24 @@ def test_a_relay_that_stays_away_costs_nothing_but_time(office, post):
     assert tally(office) == {"sent": 2}
 
 
+def test_a_mail_at_which_the_server_breaks_off_costs_the_others_nothing(office):
+    """A mail at which a server breaks the connection off each time is given up in time, and no other waits for it."""
+    taken = []
+
+    class Poisoned(Post):
+        async def send(self, **mail):
+            if mail["recipient"] == DESK:
+                raise DeliveryFailed("it failed before it had the mail", reached=False, met=True)
+            taken.append(mail["recipient"])
+
+    released(office)
+    for _ in range(60):
+        drain(worker(office, Poisoned()))
+        office.clock.pass_by(hours=4)
+    assert taken == [ZOE]
+    assert tally(office) == {"sent": 1, "failed": 1}
+
+
 def test_a_stop_in_the_middle_of_a_long_freeze(office, monkeypatch):
     """A worker that is told to stop while it writes a long audience down stops after the step it is in; the next one goes on."""
     monkeypatch.setattr("scheduler.store.ledger.audience.SEGMENT", 2)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from test_mail_transport import MAIL, hostile, real
+from test_mail_transport import MAIL, hostile
 
 from scheduler.errors import DeliveryFailed
 from scheduler.outlets.mail import relays, smtp, transport
@@ -155,23 +155,6 @@ def test_where_the_fallback_fails_too_both_are_named(tmp_path, second, final, st
                 await out.send(**MAIL)
             assert str(failed.value).count("127.0.0.1:") == 2
             assert (failed.value.final, failed.value.status, failed.value.reached) == (final, status, reached)
-
-    asyncio.run(scene())
-
-
-def test_mails_leave_no_faster_than_is_allowed(tmp_path):
-    """With a rate, no more mails leave than that, however many wait and however many connections there are."""
-
-    async def scene():
-        async with real() as (port, inbox):
-            out = transport(f"smtp://127.0.0.1:{port}", base=tmp_path, rate=20, connections=4)
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            await asyncio.gather(*(out.send(**MAIL) for _ in range(10)))
-            # Nine gaps, of which a tenth of a second may be made up for.
-            assert loop.time() - began >= 9 / 20 - smtp._CATCH_UP
-            await out.close()
-            assert len(inbox.envelopes) == 10
 
     asyncio.run(scene())
 

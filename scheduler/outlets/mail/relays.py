@@ -51,6 +51,7 @@ class Relays:
                 unknown=error.unknown,
                 status=error.status,
                 reached=error.reached,
+                met=error.met,
             ) from None
         return f"{reply} (by the fallback: {why})"
 

@@ -27,8 +27,6 @@ _OLD_AFTER = 300.0
 """Seconds after which a connection is not used again: behind a name there may be other machines by then."""
 _MAILS = 500
 """On one connection; some servers end it after a thousand, some after a hundred."""
-_CATCH_UP = 0.1
-"""Seconds of its pace that are made up for after a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +62,15 @@ class _Closed(Exception):
 class Smtp:
     """Keeps connections open between sends, the last used first, and opens another where the server has closed one.
 
-    At most `connections` are open, and `rate` mails a second begin (``None``: as many as it takes).
+    At most `connections` are open.
     """
 
-    def __init__(self, *, server: Server, connections: int, rate: float | None) -> None:
+    def __init__(self, *, server: Server, connections: int) -> None:
         self._server = server
         self._connections = connections
         self._free = asyncio.Semaphore(connections)
         self._idle: list[Wire] = []
         self._parting: set[asyncio.Future[None]] = set()
-        self._gap = 1 / rate if rate else 0.0
-        self._next = 0.0
         self._one_by_one = False
 
     def __str__(self) -> str:
@@ -84,8 +80,6 @@ class Smtp:
         body = stuffed(message)
         origin, target = bare(sender), bare(recipient)
         async with self._free:
-            if self._gap:
-                await self._turn()
             if wire := self._rested():
                 with contextlib.suppress(_Closed):
                     return await self._transact(wire, body, origin, target, reused=True)
@@ -101,14 +95,6 @@ class Smtp:
             await asyncio.wait(self._parting)
         for _ in range(self._connections):
             self._free.release()
-
-    async def _turn(self) -> None:
-        """Waits for the mail's turn; no connection is held for it meanwhile."""
-        now = asyncio.get_running_loop().time()
-        turn = max(self._next, now - _CATCH_UP)
-        self._next = turn + self._gap
-        if turn > now:
-            await asyncio.sleep(turn - now)
 
     def _rested(self) -> Wire | None:
         while self._idle:
@@ -185,7 +171,7 @@ class Smtp:
                 raise self._refused(wire, replies[refused], refused)
             if lost is not None:
                 self._one_by_one |= wire.pipelining and (wire.astray or (wire.late and bool(replies)))
-                raise DeliveryFailed(f"{self._server} failed before it had the mail: {lost}.", reached=False)
+                raise DeliveryFailed(f"{self._server} failed before it had the mail: {lost}.", reached=False, met=True)
             reply = await self._data(wire, body)
             sound = reply.code != 421
             wire.mails += 1
@@ -273,4 +259,5 @@ class Smtp:
             final=final,
             status=reply.status,
             reached=step == 3 or not unfit,
+            met=step > 0,
         )

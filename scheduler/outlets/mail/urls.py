@@ -20,7 +20,6 @@ def transport(
     base: Path,
     password: str | None = None,
     connections: int = 8,
-    rate: float | None = None,
     fallback: Transport | None = None,
     connect_for: timedelta = timedelta(seconds=30),
     command_for: timedelta = timedelta(minutes=5),
@@ -34,9 +33,8 @@ def transport(
 
     ``?tls=starttls`` and, on loopback alone, ``?tls=none`` choose for ``smtp``; ``?ca=FILE`` names the only authorities to
     trust, relative to `base`; ``?timeout=SECONDS`` replaces `reply_for`, the time the server has to take a mail after its
-    final dot (that and `command_for`: RFC 5321 section 4.5.3.2). At most `connections` are open at once, and the server is given
-    at most `rate` mails a second. A mail that it can't be told anything of, because it can't be reached or used, goes by
-    `fallback`. A Maildir needs neither.
+    final dot (that and `command_for`: RFC 5321 section 4.5.3.2). At most `connections` are open at once. A mail
+    that it can't be told anything of, because it can't be reached or used, goes by `fallback`. A Maildir needs neither.
 
     :raises ConfigRefused: the URL can't be used
     """
@@ -71,7 +69,6 @@ def transport(
             reply_for=float(options.get("timeout", reply_for.total_seconds())),
         ),
         connections=connections,
-        rate=rate,
     )
     return first if fallback is None else Relays(first, fallback)
 

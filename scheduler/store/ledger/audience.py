@@ -23,6 +23,7 @@ from sqlalchemy import (
 from scheduler.record import DeliveryState, Membership, Purpose
 from scheduler.store.engine import Store
 from scheduler.store.schema import Instant, deliveries, mailings, subscribers
+from scheduler.store.subscribers import NOBODY
 
 SEGMENT = 1000
 """So many of an audience are written down in one transaction, which no lift waits for longer than it may."""
@@ -31,6 +32,8 @@ GONE = "not on the list any more"
 
 # A mail that was announced has its Message-ID until it is known that nobody took it.
 MAY_HAVE_ARRIVED = and_(deliveries.c.message_id.is_not(None), deliveries.c.state != DeliveryState.FAILED)
+# Who was erased gets nothing more; null: written before there were subscribers.
+TO_SOMEBODY = deliveries.c.subscriber_id.is_distinct_from(NOBODY)
 
 _FOLLOW_UP, _SHORT, _LONG = range(3)
 PRIORITIES = (_FOLLOW_UP, _SHORT, _LONG)
@@ -145,6 +148,7 @@ def _of_the_first(db: Connection, mailing: Mailing, *, step: int) -> tuple[int, 
         deliveries.c.mailing_id == mailing_id,
         deliveries.c.segment == segment,
         MAY_HAVE_ARRIVED,
+        TO_SOMEBODY,
         deliveries.c.revision < mailing.revision if mailing.purpose is Purpose.CORRECTION else true(),
     )
     return 0, people
@@ -209,6 +213,7 @@ def _take_over(db: Connection, mailing: Mailing, *, after: int, last: int, segme
                 mailing_id=mailing.id,
                 segment=segment,
                 subscriber_id=row.subscriber_id,
+                priority=mailing.priority,
                 revision=mailing.revision,
                 due_at=now,
                 problem=None,

@@ -10,6 +10,7 @@ from sqlalchemy import and_, select, update
 from scheduler.errors import MoveRefused
 from scheduler.record import DeliveryState
 from scheduler.store.engine import Store
+from scheduler.store.ledger.audience import TO_SOMEBODY
 from scheduler.store.ledger.taking import OUT_OF_DATE
 from scheduler.store.ledger.work import STEP
 from scheduler.store.schema import deliveries
@@ -26,7 +27,7 @@ def resolve(store: Store, *, record_id: str, resend: bool, reason: str, now: dat
         {"state": DeliveryState.PENDING, "due_at": now} if resend else {"state": DeliveryState.SENT, "settled_at": now}
     )
     uncertain = and_(deliveries.c.record_id == record_id, deliveries.c.state == DeliveryState.UNCERTAIN)
-    which = and_(uncertain, ~OUT_OF_DATE) if resend else uncertain
+    which = and_(uncertain, TO_SOMEBODY, ~OUT_OF_DATE) if resend else uncertain
     last, total = 0, 0
     while True:
         # By id, and each once: what is sent again may be uncertain again before the last one is.
@@ -44,6 +45,7 @@ def resolve(store: Store, *, record_id: str, resend: bool, reason: str, now: dat
             if db.execute(select(deliveries.c.id).where(uncertain).limit(1)).scalar() is not None:
                 raise MoveRefused(
                     record_id,
-                    "it was corrected or retracted, so these mails are not sent again. Take them for sent: `--sent`.",
+                    "it was corrected or retracted, or its readers were erased, so these mails are not sent again. "
+                    "Take them for sent: `--sent`.",
                 )
     return total

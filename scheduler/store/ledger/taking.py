@@ -21,6 +21,8 @@ RETRACTED = "the record was retracted before this mail was sent"
 AHEAD = "a correction, which carries the text, went ahead of it"
 FIRST_COMES = "the mail before it has not gone out, and will carry the text as it is then"
 
+_LATER = timedelta(minutes=1)
+
 UNTAKEN: dict[str, Any] = {
     "state": DeliveryState.PENDING,
     "worker": None,
@@ -136,9 +138,10 @@ def _arrived(db: Connection, rows: Sequence[Any]) -> dict[tuple[str, str], list[
             wanted.setdefault(row.record_id, []).append(row.address)
     found: dict[tuple[str, str], list[Any]] = {}
     for record_id, addresses in wanted.items():
-        query = select(*(deliveries.c[name] for name in ("id", "record_id", "address", "purpose", "message_id"))).where(
-            deliveries.c.record_id == record_id, deliveries.c.address.in_(addresses), MAY_HAVE_ARRIVED
-        )
+        under_way = and_(deliveries.c.state == DeliveryState.SENDING, deliveries.c.settled_at.is_(None))
+        query = select(
+            *(deliveries.c[name] for name in ("id", "record_id", "address", "message_id")), under_way.label("under_way")
+        ).where(deliveries.c.record_id == record_id, deliveries.c.address.in_(addresses), MAY_HAVE_ARRIVED)
         for each in db.execute(query.order_by(deliveries.c.id)):
             found.setdefault((each.record_id, each.address), []).append(each)
     return found
@@ -147,6 +150,7 @@ def _arrived(db: Connection, rows: Sequence[Any]) -> dict[tuple[str, str], list[
 def _fit(db: Connection, rows: Sequence[Any], arrived: dict[tuple[str, str], list[Any]], *, now: datetime) -> list[int]:
     """Those of `rows` that are to go, and writes down why the others are not."""
     dropped: dict[tuple[str, DeliveryState], list[int]] = {}
+    later: list[int] = []
     for row in rows:
         others = arrived.get((row.record_id, row.address), [])
         if why := out_of_date(row):
@@ -154,7 +158,10 @@ def _fit(db: Connection, rows: Sequence[Any], arrived: dict[tuple[str, str], lis
         elif row.message_id is None and row.purpose != Purpose.RELEASE and not any(each.id < row.id for each in others):
             dropped.setdefault((FIRST_COMES, DeliveryState.SUPPRESSED), []).append(row.id)
         elif row.message_id is None and row.purpose == Purpose.RELEASE and others:
-            dropped.setdefault((AHEAD, DeliveryState.SUPPRESSED), []).append(row.id)
+            if all(each.under_way for each in others):  # the follow-up may come back
+                later.append(row.id)
+            else:
+                dropped.setdefault((AHEAD, DeliveryState.SUPPRESSED), []).append(row.id)
     for (why, state), ids in dropped.items():
         # What may have arrived at an earlier try is uncertain for good.
         end = case((deliveries.c.message_id.is_(None), state.value), else_=DeliveryState.UNCERTAIN.value)
@@ -162,7 +169,9 @@ def _fit(db: Connection, rows: Sequence[Any], arrived: dict[tuple[str, str], lis
     for newest in {row.newest for row in rows if is_behind(row)}:
         behind = [row.id for row in rows if is_behind(row) and row.newest == newest]
         db.execute(update(deliveries).where(deliveries.c.id.in_(behind)).values(revision=newest))
-    gone = {each for ids in dropped.values() for each in ids}
+    if later:
+        db.execute(update(deliveries).where(deliveries.c.id.in_(later)).values(due_at=now + _LATER))
+    gone = {each for ids in dropped.values() for each in ids} | set(later)
     return [row.id for row in rows if row.id not in gone]
 
 

@@ -13,7 +13,7 @@ from scheduler.record import Delivery, DeliveryState
 from scheduler.store import subscribers as people
 from scheduler.store.engine import Store
 from scheduler.store.ledger.announcing import HELD, announce
-from scheduler.store.ledger.audience import PRIORITIES
+from scheduler.store.ledger.audience import PRIORITIES, TO_SOMEBODY
 from scheduler.store.ledger.taking import OUT_OF_DATE, UNTAKEN, claim, due
 from scheduler.store.schema import Instant, deliveries, mailings
 
@@ -122,6 +122,7 @@ def repeat(store: Store, *, lists: Collection[str], now: datetime, after: timede
         deliveries.c.state == DeliveryState.UNCERTAIN,
         deliveries.c.repeats < REPEATS,
         deliveries.c.mailing_id.in_(theirs),
+        TO_SOMEBODY,
         ~OUT_OF_DATE,
     )
     with store.read() as db:
@@ -145,7 +146,10 @@ def _settle(db: Connection, outcomes: Sequence[Outcome], *, worker: str, now: da
     ended = [each for each in outcomes if each.state is not DeliveryState.PENDING]
     again = [each for each in outcomes if each.state is DeliveryState.PENDING]
     if ended:
-        final = update(deliveries).where(_IN_HAND).values(_outcome() | {"settled_at": now})
+        # What may have arrived at an earlier try is uncertain for good, however this one ended.
+        before = and_(deliveries.c.settled_at.is_not(None), bindparam("end") == DeliveryState.FAILED.value)
+        end = case((before, DeliveryState.UNCERTAIN.value), else_=bindparam("end"))
+        final = update(deliveries).where(_IN_HAND).values(_outcome() | {"state": end, "settled_at": now})
         db.execute(final, [_row(each, worker) for each in ended])
     if again:
         # Nobody took it, unless an earlier try, settled as uncertain, may have arrived.
