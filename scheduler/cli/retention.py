@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scheduler.cli import say
-from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, actor, app, office
+from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, MayReason, actor, app, asked, office
 from scheduler.pipeline import retention as rules
 
 _WORDS = {
@@ -22,16 +22,16 @@ _WORDS = {
 def retention(
     file: ConfigFile = CONFIG,
     apply: Annotated[bool, typer.Option("--apply", help="Erase it; else it is only counted.")] = False,
+    reason: MayReason = None,
     who: Actor = None,
     as_json: AsJson = False,
 ) -> None:
     """Count what is older than `retention` in the settings keeps it; with --apply, erase it."""
     with office(file, needed=apply) as (parts, store, now):
-        part = parts.config.retention
-        kept = {"text": part.text, "ledger": part.ledger, "asks": part.asks}
-        found = (
-            rules.apply(store, **kept, now=now, actor=actor(who)) if apply else rules.examine(store, **kept, now=now)
-        )
+        kept = parts.config.retention.kept
+        found = rules.examine(store, kept, now=now)
+        if apply and any(each.count for each in found):
+            found = rules.apply(store, kept, now=now, actor=actor(who), reason=reason or asked())
     if as_json:
         say.put_json({"applied": apply, "kinds": [asdict(each) for each in found]})
         return

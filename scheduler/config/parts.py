@@ -14,6 +14,7 @@ from scheduler.config.values import (
     Address,
     BareAddress,
     Database,
+    From35Days,
     FromADay,
     Language,
     Late,
@@ -286,8 +287,13 @@ class RetentionPart(_Part):
     """How long what is over is kept."""
 
     text: FromADay | None = _key("How long texts of records that are over are kept; absent: for ever.", "365d", None)
-    ledger: FromADay | None = _key("How long it is kept to whom which mail went; absent: for ever.", "365d", None)
+    ledger: From35Days | None = _key("How long it is kept to whom which mail went; absent: for ever.", "365d", None)
     asks: FromADay = _key("How long a request to join that is not confirmed is kept.", "7d", timedelta(days=7))
+
+    @property
+    def kept(self) -> dict[str, timedelta | None]:
+        """How long each kind is kept."""
+        return {"text": self.text, "ledger": self.ledger, "asks": self.asks}
 
 
 class Settings(_Part):

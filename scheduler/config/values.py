@@ -24,8 +24,9 @@ _BYTES = {"K": 10**3, "M": 10**6, "G": 10**9}
 _LIST_ID = "^[A-Za-z0-9_-]{1,63}$"
 _DURATION = r"^\s*[0-9]{1,6}\s*[smhd]\s*$"
 _LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}$"
-_SWITCHED = "^([Tt]rue|TRUE|[Yy]es|YES|[Oo]n|ON|[Ff]alse|FALSE|[Nn]o|NO|[Oo]ff|OFF)$"
-_SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_SWITCHED = "^([Tt]rue|TRUE|[Yy](es)?|YES|[Oo]n|ON|[Ff]alse|FALSE|[Nn]o?|NO|[Oo]ff|OFF|[01])$"
+_SWITCH = {"true": True, "yes": True, "on": True, "y": True, "1": True}
+_SWITCH |= {"false": False, "no": False, "off": False, "n": False, "0": False}
 
 
 def _words(value: Any) -> str:
@@ -211,7 +212,7 @@ Zone = Annotated[str, BeforeValidator(_zone), _kind("IANA time zone", "^[A-Za-z0
 Language = Annotated[str, *_form("language tag", "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", "is no language tag.")]
 SiteUrl = Annotated[
     str,
-    *_form("web address", r"^https?://[^\s/?#]+[^\s?#]*$", "is not a web address.", _has_host),
+    *_form("web address", r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#]+[^\s?#]*$", "is not a web address.", _has_host),
     AfterValidator(lambda value: value if value.endswith("/") else value + "/"),
 ]
 Url = Annotated[
@@ -256,7 +257,7 @@ Transport = Annotated[
     str,
     *_form(
         "`maildir:PATH`, `smtp://…` or `smtps://…`",
-        "^(maildir:.|smtps?://.)",
+        "^([Mm][Aa][Ii][Ll][Dd][Ii][Rr]:.|[Ss][Mm][Tt][Pp][Ss]?://.)",
         "must begin with maildir:, smtp:// or smtps://.",
     ),
 ]
@@ -292,3 +293,5 @@ Late = Annotated[
 ToADay = Annotated[timedelta, *_lasting(UNITS["m"], UNITS["d"])]
 ToAMonth = Annotated[timedelta, *_lasting(UNITS["m"], 30 * UNITS["d"])]
 FromADay = Annotated[timedelta, *_lasting(UNITS["d"], 36500 * UNITS["d"])]
+# As long as a bounce is judged by what was sent before: SOFT_FOR and REPORTS_TAKE of `record.reach`.
+From35Days = Annotated[timedelta, *_lasting(35 * UNITS["d"], 36500 * UNITS["d"])]

@@ -24,21 +24,21 @@ from scheduler.daemon.lock import Fence, InstanceLock
 from scheduler.daemon.notify import notify, reloading
 from scheduler.daemon.signs import Signs
 from scheduler.daemon.sources import ACTOR, Sources
+from scheduler.daemon.upkeep import Upkeep
 from scheduler.errors import ConfigRefused, EmbargoError, SiteRefused, StoreDamaged, StoreRefused
 from scheduler.log import alarm, failure, say, warn_of
 from scheduler.parts import Parts, build
 from scheduler.permissions import loose
-from scheduler.pipeline import retention, zones
+from scheduler.pipeline import zones
 from scheduler.pipeline.release import MAIN, Projection
-from scheduler.store import Store, backups, heads, moves, open_store, records, vitals
+from scheduler.store import Store, heads, moves, open_store, records, vitals
 
 _TICK = 0.25
 _HEARTBEAT = 1.0
 _CHECKPOINT_EVERY = 30.0
 _NOTE_EVERY = 60.0
 _INSTALLED_IN = 5.0
-_KEEP_HOUSE_EVERY = 60.0
-_ERASE_EVERY = 86400.0
+_UPKEEP_EVERY = 60.0
 _TRY_EDIT_EVERY = 5.0
 _REPEAT_ALARM = 60.0
 _QUIET = timedelta(seconds=5)
@@ -53,7 +53,6 @@ class Service:
         self._clock = read_clock
         self._waking = threading.Lock()
         self._rebuilding = threading.Lock()
-        self._keeping_house = threading.Lock()
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._damaged: StoreDamaged | None = None
@@ -73,6 +72,13 @@ class Service:
         self._sources = self._wanted_sources(self._parts)
         self._children = Children(settings)
         self._signs = Signs(self._store, clock=self._clock)
+        self._upkeep = Upkeep(
+            self._store,
+            clock=self._clock,
+            is_calm=lambda: self._calm() or self._stop.is_set(),
+            refused=lambda problem: self._repeated("upkeep_refused", problem=problem),
+            fail=lambda: self._trouble("upkeep_failed"),
+        )
         self._lifter = Lifter(
             clock=self._clock,
             next_lift=lambda: None if self._guard.suspect or self._fence.closed else records.next_lift(self._store),
@@ -266,8 +272,8 @@ class Service:
             self._store.checkpoint()
         if self._due_again("trail_head", _NOTE_EVERY):
             self._note_head()
-        if self._calm() and self._due_again("keep_house", _KEEP_HOUSE_EVERY):
-            self._start(self._keep_house, self._parts.config)
+        if not self._fence.closed and self._calm() and self._due_again("upkeep", _UPKEEP_EVERY):
+            self._start(self._upkeep.tend, self._parts.config)
 
     def _note_head(self) -> None:
         """The trail's end goes to its file and to the log where it has changed."""
@@ -288,31 +294,9 @@ class Service:
         except StoreRefused as error:
             self._repeated("vitals_refused", problem=str(error))
 
-    def _keep_house(self, settings: Config) -> None:
-        """Makes the backup that is due, and once a day erases what is kept no longer."""
-        if self._fence.closed or not self._keeping_house.acquire(blocking=False):
-            return
-        part, kept, now = settings.backup, settings.retention, self._clock()
-        try:
-            if part is not None and backups.due(part.folder, part.every, now):
-                made = backups.make(self._store, part.folder, part.keep, now)
-                say("backup_made", file=made, bytes=made.stat().st_size)
-            if self._due_again("retention", _ERASE_EVERY):
-                limits = {"text": kept.text, "ledger": kept.ledger, "asks": kept.asks}
-                done = retention.apply(self._store, **limits, now=now, actor=ACTOR)
-                erased = {each.kind: each.count for each in done}
-                if any(erased.values()):
-                    say("retention_applied", **erased)
-        except EmbargoError as error:
-            self._repeated("house_not_kept", problem=str(error))
-        except Exception:  # noqa: BLE001 - a thread's end must not go unheard
-            self._trouble("house_not_kept")
-        finally:
-            self._keeping_house.release()
-
     def _calm(self) -> bool:
         lift_at = records.next_lift(self._store)
-        return lift_at is None or lift_at - self._clock() > _QUIET
+        return lift_at is None or not timedelta() <= lift_at - self._clock() <= _QUIET
 
     def _trouble(self, event: str) -> None:
         if isinstance(error := sys.exception(), StoreDamaged):

@@ -42,12 +42,20 @@ def listed(folder: Path) -> list[Backup]:
     found = []
     try:
         for path in folder.iterdir() if folder.exists() else ():
-            named = _NAME.fullmatch(path.name)
-            if named and path.is_file() and not path.is_symlink() and (size := path.stat().st_size):
-                found.append(Backup(datetime.strptime(f"{named[1]}+0000", "%Y%m%dT%H%M%S.%f%z"), path, size))
+            at = _instant(path.name)
+            if at is not None and path.is_file() and not path.is_symlink() and (size := path.stat().st_size):
+                found.append(Backup(at, path, size))
     except OSError as error:
         raise StoreRefused(f"The backups in {folder} can't be listed: {error.strerror}.") from error
     return sorted(found, reverse=True)
+
+
+def _instant(name: str) -> datetime | None:
+    named = _NAME.fullmatch(name)
+    try:
+        return None if named is None else datetime.strptime(f"{named[1]}+0000", "%Y%m%dT%H%M%S.%f%z")
+    except ValueError:  # no such day: a name of somebody else's
+        return None
 
 
 def due(folder: Path, every: timedelta, now: datetime) -> bool:
@@ -104,7 +112,7 @@ def restore(source: Path, database: Path) -> int:
                 os.fchown(copy.fileno(), owner.st_uid, owner.st_gid)
             os.fsync(copy.fileno())
         make_room(database)
-        part.rename(database)
+        os.link(part, database)  # unlike a rename, over nothing that came meanwhile
         flush(database.parent)
     except (OSError, sqlite3.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error

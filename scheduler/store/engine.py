@@ -158,6 +158,8 @@ class Store:
             unfinished = target.with_name(part or f".{target.name}.part")
             with _unfinished(unfinished) as descriptor:
                 self._copy(unfinished)
+                if unfinished.stat().st_ino != os.fstat(descriptor).st_ino:
+                    raise StoreRefused(f"Somebody removed {unfinished} while the backup was written. Try again.")
                 os.fsync(descriptor)
                 if not replace:
                     os.close(permissions.private_file(target))
@@ -213,8 +215,10 @@ def _unfinished(path: Path) -> Iterator[int]:
             os.ftruncate(descriptor, 0)
             yield descriptor
         finally:
-            for left in (path, path.with_name(f"{path.name}-journal")):
-                left.unlink(missing_ok=True)
+            # After a rename the next one may have begun a file of its own here.
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                path.unlink()
+            path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 

@@ -36,7 +36,7 @@ from scheduler.store.schema import asks, deliveries, mailings, records, reports,
 from scheduler.store.subscribers.erasure import ERASED, NOBODY
 from scheduler.store.subscribers.office import PAUSE
 
-STEP = 1000
+STEP = 200
 """So many rows are written in one transaction, which no lift waits for longer than it may."""
 
 _GONE = "(erased)"
@@ -95,8 +95,8 @@ _BLANK = (
 
 
 def _erase_texts(db: Connection, rows: list[Row[Any]]) -> int:
-    db.execute(_BLANK, [{"known": row.record_id, "which": row.number, "left": _bare(row.fields)} for row in rows])
-    return len(rows)
+    each = ({"known": row.record_id, "which": row.number, "left": _bare(row.fields)} for row in rows)
+    return sum(db.execute(_BLANK, one).rowcount for one in each)
 
 
 def _bare(fields: str) -> str:
@@ -116,11 +116,19 @@ def _mails(before: datetime) -> Select[Any]:
 
 
 def _erase_mails(db: Connection, rows: list[Row[Any]]) -> int:
-    ids = [row.id for row in rows]
     name = literal(ERASED) + cast(deliveries.c.id, Text)
-    nameless = update(deliveries).where(deliveries.c.id.in_(ids), _ENDED)
-    db.execute(update(reports).where(reports.c.delivery_id.in_(ids)).values(detail=None))
+    nameless = update(deliveries).where(deliveries.c.id.in_([row.id for row in rows]), _ENDED)
     return db.execute(nameless.values(recipient=name, address=name, subscriber_id=NOBODY, problem=None)).rowcount
+
+
+def _reports(before: datetime) -> Select[Any]:
+    """What mail systems said of mails, which may name who was to read them."""
+    return select(reports.c.id).where(reports.c.detail.is_not(None), reports.c.at < before)
+
+
+def _erase_reports(db: Connection, rows: list[Row[Any]]) -> int:
+    db.execute(update(reports).where(reports.c.id.in_([row.id for row in rows])).values(detail=None))
+    return 0  # they are counted with their mails
 
 
 def _wishes(before: datetime) -> Select[Any]:
@@ -132,21 +140,26 @@ def _erase_wishes(db: Connection, rows: list[Row[Any]]) -> int:
 
 
 KINDS = {
-    "text": Kind((revisions.c.record_id, revisions.c.number), _texts, _erase_texts),
-    "ledger": Kind((deliveries.c.id,), _mails, _erase_mails),
-    "asks": Kind((asks.c.id,), _wishes, _erase_wishes),
+    "text": (Kind((revisions.c.record_id, revisions.c.number), _texts, _erase_texts),),
+    "ledger": (Kind((deliveries.c.id,), _mails, _erase_mails), Kind((reports.c.id,), _reports, _erase_reports)),
+    "asks": (Kind((asks.c.id,), _wishes, _erase_wishes),),
 }
 
 
 def count(store: Store, kind: str, *, before: datetime) -> int:
     """How many rows of a kind would be erased."""
     with store.read() as db:
-        return int(db.execute(select(func.count()).select_from(KINDS[kind].rows(before).subquery())).scalar_one())
+        return int(db.execute(select(func.count()).select_from(KINDS[kind][0].rows(before).subquery())).scalar_one())
 
 
 def erase(store: Store, kind: str, *, before: datetime) -> Iterator[int]:
     """Erases them, in short transactions; gives after each how many it was. What SQLite had on the disk is overwritten."""
-    key, rows, act = KINDS[kind]
+    for part in KINDS[kind]:
+        yield from _erased(store, part, before)
+
+
+def _erased(store: Store, kind: Kind, before: datetime) -> Iterator[int]:
+    key, rows, act = kind
     due = rows(before).order_by(*key).limit(STEP)
     page = due
     while True:

@@ -135,7 +135,7 @@ alerts:
   disk: 2G
 desk: {mail: [Desk <desk@example.org>], ahead: [1h, 2d, 60m]}
 backup: {folder: backups, every: 12h, keep: 3}
-retention: {text: 365d, ledger: 30d, asks: 48h}
+retention: {text: 365d, ledger: 40d, asks: 48h}
 """,
     )
     assert config.log.format == "json"
@@ -151,7 +151,7 @@ retention: {text: 365d, ledger: 30d, asks: 48h}
     assert (config.backup.folder, config.backup.every) == (tmp_path / "backups", timedelta(hours=12))
     assert config.backup.keep == 3
     kept = config.retention
-    assert (kept.text, kept.ledger, kept.asks) == (timedelta(365), timedelta(30), timedelta(2))
+    assert (kept.text, kept.ledger, kept.asks) == (timedelta(365), timedelta(40), timedelta(2))
     assert not any(each in repr(config) for each in (KEY, "ops@", "desk@", "hooks.example.org"))
 
 

@@ -29,7 +29,7 @@ MEANING = {
     *('clock.servers: ["a:x"]', 'clock.servers: ["a:0"]', "http.listen: 0.0.0.0:99999", "http.listen: 127.0.0.1:0"),
     *("site.items: 1_0", "site.items: 0x10"),
     *("alerts.repeat: 0h", "alerts.repeat: 30s", "alerts.repeat: 2d", "desk.ahead: [0m]", "desk.ahead: [31d]"),
-    *("backup.every: 0d", "backup.every: 31d", "retention.text: 12h", "retention.ledger: 0d", "retention.ledger: 1m"),
+    *("backup.every: 0d", "backup.every: 31d", "retention.text: 12h", "retention.ledger: 34d", "retention.ledger: 1m"),
     *("mail.password_file: nowhere", "mail.password_file: records", "mail.fallback_password_file: nowhere"),
     *("alerts.webhooks.secret_file: nowhere", "alerts.webhooks.secret_file: secrets/smtp", "templates: nowhere"),
 }  # fmt: skip

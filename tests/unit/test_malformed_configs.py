@@ -143,7 +143,7 @@ WRONG = {
     "mail.rate": ["20", "0/s", "20/w", "20 per second", "-1/s", "fast", "1.5/s", "/s"],
     "mail.bounces.address": ["bounces", "bounces+x@example.org", "Bounces <bounces@example.org>", "bounces@"],
     f"{LIST_PLACE}.recipients": ["[desk]", "[desk@]", "desk@example.org", "['a@example.org, b@example.org']", "[{a: b}]", "[~]"],
-    f"{LIST_PLACE}.default": ["perhaps", "1", "y"],
+    f"{LIST_PLACE}.default": ["perhaps", "2", "yep"],
     f"{LIST_PLACE}.public": ["nope"],
     f"{LIST_PLACE}.uncertain": ["drop", "yes"],
     "log.format": ["xml", "JSON", "true"],
@@ -161,7 +161,7 @@ WRONG = {
     "backup.every": ["0d", "daily", "31d", "1"],
     "backup.keep": ["0", "-1", "all", "10001"],
     "retention.text": ["365", "12h", "1y", "for ever", "-1d"],
-    "retention.ledger": ["0d", "1m"],
+    "retention.ledger": ["34d", "1m"],
     "retention.asks": ["never", "30"],
     "templates": ["nowhere", "~/templates"],
 }  # fmt: skip

@@ -13,10 +13,13 @@ _WHY = "Mailbox providers refuse mail of a domain that does not vouch for it, or
 _ASK_FOR = 3.0
 
 
-def examine(domain: str, resolver: Resolver | None = None) -> Iterator[Finding]:
-    """The findings, by the machine's own name servers unless told; where none answers, a note."""
+def examine(domain: str, *, path: str, resolver: Resolver | None = None) -> Iterator[Finding]:
+    """The findings, by the machine's own name servers unless told; where none answers, a note.
+
+    `domain` is the sender's that readers see, `path` that of the return path, about which SPF is asked (RFC 7208 section 2.4).
+    """
     try:
-        yield from _found(domain, resolver or Resolver())
+        yield from _found(domain, path, resolver or Resolver())
     except DNSException as error:
         said = "no answer in time" if isinstance(error, Timeout) else type(error).__name__
         yield Finding(
@@ -26,10 +29,10 @@ def examine(domain: str, resolver: Resolver | None = None) -> Iterator[Finding]:
         )
 
 
-def _found(domain: str, resolver: Resolver) -> Iterator[Finding]:
-    spf = _texts(f"{domain}.", "v=spf1", resolver) or []
-    remedy = f"Publish one TXT record at {domain} that names your mail server: v=spf1 include:SERVER -all (RFC 7208)."
-    yield judged(f"SPF of {domain}: {_one(spf)}", good=len(spf) == 1, why=_WHY, remedy=remedy)
+def _found(domain: str, path: str, resolver: Resolver) -> Iterator[Finding]:
+    spf = _texts(f"{path}.", "v=spf1", resolver) or []
+    remedy = f"Publish one TXT record at {path} that names your mail server: v=spf1 include:SERVER -all (RFC 7208)."
+    yield judged(f"SPF of {path}: {_one(spf)}", good=len(spf) == 1, why=_WHY, remedy=remedy)
     keys = _texts(f"_domainkey.{domain}.", "", resolver) is not None
     yield Finding(
         what=f"DKIM of {domain}: {'there are names' if keys else 'there is nothing'} below _domainkey.{domain}; "

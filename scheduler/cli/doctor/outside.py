@@ -73,7 +73,9 @@ def sender(settings: Config) -> Iterator[Finding]:
         return
     from scheduler.cli.doctor import domain  # noqa: PLC0415 - its library takes a tenth of a second, for this check alone
 
-    yield from domain.examine(mailbox(settings.mail.sender)[1].rpartition("@")[2])
+    shown = mailbox(settings.mail.sender)[1].rpartition("@")[2]
+    bounces = settings.mail.bounces
+    yield from domain.examine(shown, path=bounces.address.rpartition("@")[2] if bounces else shown)
 
 
 def feed(settings: Config, *, running: bool) -> Iterator[Finding]:

@@ -119,7 +119,7 @@ def _lifts(store: Store, zone: str, now: datetime) -> Iterator[Finding]:
     for each in coming:
         at = each.published_at
         when = f"{say.distance(at - now)}, {say.local(lift_in(zone, at))}, {say.utc(at)}"
-        yield Finding(what=f"next lift: {each.id}, {when}", why=why)
+        yield Finding(what=f"next lift: {when}", why=why)  # no id: what the doctor says is passed on to others
     if not coming:
         yield Finding(what="next lift: none", why=why)
 
