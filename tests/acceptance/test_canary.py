@@ -96,7 +96,8 @@ def tree(folder, *, without=()):
 def private(house):
     """Where the words may be: what was dropped in, the settings, the store, and its copies."""
     store = [str(path.relative_to(house.folder)) for path in (house.folder / "var").glob("embargo.db*")]
-    kept = [name for name in store if name.endswith((".db", "-wal", "-shm"))]
+    # The service notes the settings it runs on, which are not the records'.
+    kept = [name for name in store if name.endswith((".db", "-wal", "-shm", ".vitals", ".vitals.tmp"))]
     return ("records", "config.yaml", "templates", "copy.db", *kept)
 
 
