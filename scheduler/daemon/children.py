@@ -128,6 +128,8 @@ class Children:
     def __init__(self, settings: Config) -> None:
         self._tending = threading.Lock()
         self._ended = False
+        self._settings = settings
+        self._asked = self._renewed = 0
         self._all = _wanted(settings)
 
     def tend(self) -> None:
@@ -140,8 +142,17 @@ class Children:
                 self._tending.release()
 
     def renew(self, settings: Config) -> None:
-        """Starts them anew, except a web server that would be the same and be told the same."""
+        """Starts them anew, except a web server that would be the same and be told the same. Waits for nobody."""
+        self._settings = settings
+        self._asked += 1
+        threading.Thread(target=self._renew, daemon=True).start()
+
+    def _renew(self) -> None:
         with self._tending:
+            if self._renewed == self._asked:  # by the one before, which waited longer
+                return
+            self._renewed = self._asked  # before the settings are looked at, as they are set before it
+            settings = self._settings
             wanted = _wanted(settings)
             same = {(child.arguments, child.greeting): child for child in self._all if child.name == "web"}
             kept = [same.get((child.arguments, child.greeting), child) for child in wanted]

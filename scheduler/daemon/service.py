@@ -181,7 +181,7 @@ class Service:
             embargo.take_installed_tz()
             self._follow_zone_rules(self._clock())
         self._lifter.arm()
-        self._start(self._children.renew, self._parts.config)
+        self._children.renew(self._parts.config)
 
     def _wake(self) -> None:
         with self._waking:
@@ -373,7 +373,7 @@ class Service:
         self._watch_clock()
         self._sources.start()
         self._start(self._rebuild, projection)
-        self._start(self._children.renew, settings)
+        self._children.renew(settings)
         say("config_taken", level=logging.WARNING)
 
     def _same_database(self, settings: Config) -> None:
