@@ -65,7 +65,7 @@ def start(*, verbose: bool = False, form: Form = "text") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ProcessorFormatter(processors=cast("list[Processor]", steps)))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    for noisy in ("apscheduler", "watchfiles", "asyncio", "markdown_it"):
+    for noisy in ("apscheduler", "watchfiles", "asyncio", "markdown_it", "tzlocal"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

@@ -140,7 +140,7 @@ def build(config: Config, *, tried: bool = True) -> Parts:
     parts = Parts(
         config=config,
         newsroom=newsroom,
-        environment=environment(config.templates),
+        environment=environment(config.templates, examined=tried),
         lists={
             name: MailList(name=part.name, recipients=tuple(part.recipients), file=part.file, uncertain=part.uncertain)
             for name, part in config.lists.items()

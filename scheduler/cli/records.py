@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ from typing import Annotated, Any
 import typer
 from rich import filesize
 
-from scheduler import intake
 from scheduler.cli import say
 from scheduler.cli.app import (
     CONFIG,
@@ -36,39 +34,21 @@ from scheduler.cli.app import (
 from scheduler.config import Config
 from scheduler.embargo import Lift
 from scheduler.errors import FileRefused, MoveRefused
-from scheduler.intake import attachments
 from scheduler.intake.folder import Seen
+from scheduler.intake.folder import load as read_file
 from scheduler.pipeline import accept, decide
-from scheduler.record import Attachment, Brief, Purpose, Release, Standing, State
+from scheduler.record import Attachment, Purpose, Release, Standing, State
 from scheduler.store import Store, fence, moves, records, trail
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Record files.")]
 
 
 def load(file: Path, settings: Config | None = None) -> Seen:
-    """One record file, read as the service reads it, with its attachments.
-
-    They have to lie in the records folder in which the file is, or in its own where it is in none.
-    """
+    """One record file, read as the service reads it, with its attachments."""
     # Not resolve(), which follows links: the service names files as they stand in the folder.
     path = Path(os.path.abspath(file))  # noqa: PTH100 - as said
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(intake.LIMIT + 1)
-    except OSError as error:
-        refusal = FileRefused(file=str(file), problem=f"It can't be read: {error.strerror}.", remedy="Check its path.")
-        return Seen(path=path, origin=str(path), found=refusal)
-    found: Brief | FileRefused
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        found = intake.read(path, data=data, origin=str(path))
-        folders = [part.folder for part in settings.records] if settings else []
-        folder = next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
-        found = attachments.look(found, folder=folder)
-        digest = found.whole_digest
-    except FileRefused as error:
-        found = error
-    return Seen(path=path, origin=str(path), found=found, digest=digest)
+    folders = [part.folder for part in settings.records] if settings else []
+    return read_file(path, folders=folders, named=str(file))
 
 
 @app.command()

@@ -81,13 +81,14 @@ class Child:
         if self._process is not None and self._process.poll() is not None:
             alarm("child_ended", child=self.name, status=self._process.returncode)
             self._drop()
-            self._ended += 1
+            self._ended = 1 if now - self._started > _SOUND_AFTER else self._ended + 1
             self._wait = _FIRST_WAIT if now - self._started > _SOUND_AFTER else min(self._wait * 2, _LONGEST_WAIT)
             self._not_before = now + self._wait
         if self._process is None and now >= self._not_before:
             self._process = subprocess.Popen([sys.executable, "-m", *self.arguments], stdin=subprocess.PIPE)  # noqa: S603 - our own module
             self._started = now
-            self._greet(self._process)
+            # A pipe holds less than settings may have: nobody waits until the process reads.
+            threading.Thread(target=self._greet, args=(self._process,), daemon=True).start()
             say("child_started", child=self.name, pid=self._process.pid)
 
     def _greet(self, process: subprocess.Popen[bytes]) -> None:
@@ -95,8 +96,8 @@ class Child:
         try:
             process.stdin.write(self.greeting)
             process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended already, which the next look sees
+        except (OSError, ValueError):
+            pass  # it has ended already, which the next look sees, or was dropped
 
     def ask_to_stop(self) -> None:
         """Tells it to finish what it has in hand."""

@@ -216,7 +216,7 @@ class Guard:
         self._told = self._asked = timedelta()
         self._lower_since: timedelta | None = None
         self.offset_s: float | None = None
-        """How many seconds the clock was ahead of the strictest witness, when last heard."""
+        """How many seconds the clock was ahead by the witness that says most, when last heard; ``None``: none was."""
 
     def configure(self, *, tolerance: timedelta, hold: bool, servers: Sequence[str]) -> None:
         """Takes settings: what is tolerated, whether an unsynchronised kernel stops the lifts, and whom to ask."""
@@ -374,6 +374,7 @@ class Guard:
             if each.problem is not None:
                 alarm("witness_silent", server=each.server, problem=each.problem)
         with self._lock:
+            self.offset_s = None
             if heard:
                 self.offset_s = max(each.ahead for each in witnesses if each.problem is None).total_seconds()
                 self._evidence = replace(self._evidence, witnessed=self._host.read().zero_at - max(heard))

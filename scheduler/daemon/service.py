@@ -39,7 +39,7 @@ _CHECKPOINT_EVERY = 30.0
 _NOTE_EVERY = 60.0
 _INSTALLED_IN = 5.0
 _UPKEEP_EVERY = 60.0
-_TRY_EDIT_EVERY = 5.0
+_TRY_EDIT_EVERY = 10.0
 _REPEAT_ALARM = 60.0
 _QUIET = timedelta(seconds=5)
 _SWITCH = 0.0005
@@ -100,6 +100,8 @@ class Service:
         self._fence.look()
         self._watch_clock()
         self._guard.start()
+        if not self._fence.closed:
+            self._sources.look_first()
         self._wake()
         self._lifter.start()
         self._sources.start()
@@ -192,6 +194,9 @@ class Service:
                 return
             if not self._caught_up:
                 self._catch_up(reading)
+            lift_at = records.next_lift(self._store)
+            if lift_at is None or lift_at > reading.now:
+                return  # without the write lock, which another may hold for long
             lifted = moves.release_due(
                 self._store, now=reading.now, actor=ACTOR, default_lists=self._parts.config.default_lists
             )
@@ -237,19 +242,27 @@ class Service:
     def _beat(self) -> None:
         beat = time.monotonic()
         while not self._stop.wait(_TICK):
-            try:
-                if self._guard.tick():
-                    self._wake()
-                    self._lifter.arm()
-                # What commands and other processes decided shows here.
-                if self._projection.has_news():
-                    self._lifter.arm()
-                    self._show(lambda: self._projection.follow(now=self._clock()))
-                if time.monotonic() - beat >= _HEARTBEAT:
-                    beat = time.monotonic()
-                    self._pulse()
-            except Exception:  # noqa: BLE001 - the heart goes on beating; the alarm repeats while the trouble lasts
-                self._trouble("heartbeat_failed")
+            self._tried(self._glance)
+            if time.monotonic() - beat >= _HEARTBEAT:
+                beat = time.monotonic()
+                self._sign()
+                self._children.tend()
+                self._tried(self._pulse)
+
+    def _tried(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception:  # noqa: BLE001 - the heart goes on beating; the alarm repeats while the trouble lasts
+            self._trouble("heartbeat_failed")
+
+    def _glance(self) -> None:
+        if self._guard.tick():
+            self._wake()
+            self._lifter.arm()
+        # What commands and other processes decided shows here.
+        if self._projection.has_news():
+            self._lifter.arm()
+            self._show(lambda: self._projection.follow(now=self._clock()))
 
     def _pulse(self) -> None:
         if self._fence.tend(calm=self._calm()):
@@ -257,8 +270,6 @@ class Service:
             self._announce(MAIN)
         self._wake()
         self._lifter.arm()
-        self._sign()
-        self._children.tend()
         if not self._rebuilding.locked() and not self._projection.is_whole():
             self._repeated("site_incomplete", folder=self._parts.config.site.folder)
             self._start(self._rebuild, self._projection)
@@ -353,17 +364,23 @@ class Service:
             parts = build(settings)
             projection = parts.projection(self._store, announce=self._announce)
             sources = self._wanted_sources(parts)
-        except (EmbargoError, OSError) as error:
-            problems = tuple(error.problems if isinstance(error, ConfigRefused) else [str(error)])
-            known, self._signs.config_problems = self._signs.config_problems, problems
-            for problem in problems if problems != known else ():
-                alarm("config_refused", problem=problem)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old settings run on
+            problems = tuple(error.problems) if isinstance(error, ConfigRefused) else (str(error) or repr(error),)
+            if problems != self._signs.config_problems:
+                self._signs.config_problems = problems
+                for problem in problems:
+                    alarm("config_refused", problem=problem)
+                if not isinstance(error, (EmbargoError, OSError)):
+                    failure("config_failed")
             return
         self._sources.stop()
         with self._waking:
             self._projection.retire()
             self._stat = seen
             self._parts, self._projection, self._sources = parts, projection, sources
+        if not self._fence.closed:
+            sources.look_first()
+        sources.start()
         self._signs.config_at, self._signs.config_problems = self._clock(), ()
         log.start(verbose=logging.getLogger().isEnabledFor(logging.DEBUG), form=settings.log.format)
         self._hubs.stop()
@@ -371,7 +388,6 @@ class Service:
         self._hubs.start()
         self._announce(MAIN)
         self._watch_clock()
-        self._sources.start()
         self._start(self._rebuild, projection)
         self._children.renew(settings)
         say("config_taken", level=logging.WARNING)

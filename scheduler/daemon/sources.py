@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from watchfiles import watch
@@ -12,16 +15,20 @@ from watchfiles import watch
 from scheduler import permissions
 from scheduler.clock import Clock
 from scheduler.errors import FileRefused
-from scheduler.intake.folder import Folder, Seen
+from scheduler.intake.folder import Folder, Seen, load
 from scheduler.log import alarm, say
 from scheduler.parts import Parts
 from scheduler.pipeline import accept, zones
 from scheduler.record import Brief, State
-from scheduler.store import Store, moves
+from scheduler.store import Store, moves, records
 
 ACTOR = "service"
 _LOOK_ANYWAY = 5.0
 """Seconds after which a folder is looked at though nothing was heard: network file systems tell nothing."""
+
+
+_SOON = timedelta(minutes=10)
+_AT_FIRST = 1000
 
 
 class Sources:
@@ -40,20 +47,30 @@ class Sources:
         self._trouble = trouble
         self._stop = threading.Event()
         self._folders = [Folder(part.folder) for part in parts.config.records]
-        self._zones = {}
         for folder in self._folders:
             permissions.folder(folder.folder, permissions.PRIVATE)
-            self._zones[folder] = zones.noted(store, str(folder.folder))
         self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
 
     def start(self) -> None:
         """Looks at what is there and goes on watching."""
         self._thread.start()
 
+    def look_first(self) -> None:
+        """Takes in anew the files of what lifts soon or should have, before it does: they, or the zone of their folder, may have
+        been edited while nobody looked.
+        """
+        folders = [folder.folder for folder in self._folders]
+        for each in records.coming(self._store, until=self._clock() + _SOON, limit=_AT_FIRST):
+            path = Path(records.get(self._store, each.id).origin)
+            folder = next((folder for folder in self._folders if path.is_relative_to(folder.folder)), None)
+            if folder is not None and path.is_file():
+                self._tried(partial(self._handle, folder, load(path, folders=folders)), "intake_failed")
+
     def stop(self) -> None:
         """Finishes the file in hand and ends."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -62,7 +79,7 @@ class Sources:
                 self._tried(lambda: self._look(time.monotonic()), "intake_failed")
                 self._stop.wait(1.0)
 
-    def _tried(self, act: Callable[[], None], event: str) -> bool:
+    def _tried(self, act: Callable[[], object], event: str) -> bool:
         try:
             act()
         except Exception:  # noqa: BLE001 - no file, whatever it is, ends the taking in of all others
@@ -92,7 +109,6 @@ class Sources:
 
     def _look(self, now: float) -> None:
         for folder in self._folders:
-            done = True
             for seen in folder.look(now):
                 if self._stop.is_set():
                     return
@@ -101,12 +117,7 @@ class Sources:
                 except Exception:  # noqa: BLE001 - a locked database or a full disk passes; the file is taken up again
                     self._trouble("intake_failed")
                     folder.forget(seen.path)
-                    done = False
                 self._changed()
-            zone = self._parts.policy(folder.folder).zone
-            if done and folder.next_look is None and self._zones[folder] != zone:
-                zones.note(self._store, str(folder.folder), zone)
-                self._zones[folder] = zone
 
     def _handle(self, folder: Folder, seen: Seen) -> None:
         now = self._clock()
@@ -118,9 +129,7 @@ class Sources:
             if isinstance(seen.found, FileRefused):
                 raise seen.found
             policy, rehearse = self._parts.policy(folder.folder), self._parts.rehearse
-            before = self._zones[folder]
-            if before is not None and before != policy.zone:
-                self._follow_zone(seen.found, before, policy, rehearse)
+            self._follow_zone(seen.found, policy, rehearse)
             outcome, standing = accept.accept(
                 self._store, seen.found, policy=policy, rehearse=rehearse, now=now, actor=ACTOR
             )
@@ -132,10 +141,8 @@ class Sources:
             tell = alarm if standing.state is State.ATTENTION else say
             tell(outcome, record=standing.uuid, state=standing.state, revision=standing.revision)
 
-    def _follow_zone(self, brief: Brief, before: str, policy: accept.Policy, rehearse: accept.Rehearsal) -> None:
-        moved = zones.follow_edit(
-            self._store, brief, before=before, policy=policy, rehearse=rehearse, now=self._clock(), actor=ACTOR
-        )
+    def _follow_zone(self, brief: Brief, policy: accept.Policy, rehearse: accept.Rehearsal) -> None:
+        moved = zones.follow_edit(self._store, brief, policy=policy, rehearse=rehearse, now=self._clock(), actor=ACTOR)
         if moved is not None:
             was, now = moved
             about: dict[str, Any] = {

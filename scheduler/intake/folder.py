@@ -16,6 +16,8 @@ from scheduler.intake import LIMIT, attachments, is_record, is_searched, read
 from scheduler.intake.fields import Unfinished
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scheduler.record import Brief
 
 _Signature = tuple[int, ...]
@@ -149,6 +151,29 @@ class Folder:
                 raise _refused(str(path), "The file is larger than 5 MB.", "A record is text: shorten it.")
             data = stream.read(LIMIT + 1)
             return data if signature[-len(_signature(status)) :] == _signature(os.fstat(handle)) else None
+
+
+def load(path: Path, *, folders: Sequence[Path] = (), named: str | None = None) -> Seen:
+    """One record file as it is now, with its attachments; `named` is how a refusal calls it, if not by its path.
+
+    They have to lie in the one of `folders` in which the file is, or in its own where it is in none.
+    """
+    found: Brief | FileRefused
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LIMIT + 1)
+    except OSError as error:
+        found = _refused(named or str(path), f"It can't be read: {error.strerror}.", "Check its path.")
+        return Seen(path=path, origin=_origin(path), found=found)
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        found = read(path, data=data, origin=str(path))
+        folder = next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
+        found = attachments.look(found, folder=folder)
+        digest = found.whole_digest
+    except FileRefused as error:
+        found = error
+    return Seen(path=path, origin=_origin(path), found=found, digest=digest)
 
 
 def _may_pass(found: Brief | FileRefused) -> bool:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from scheduler.config import Config
 from scheduler.errors import DeliveryFailed, RequestFailed, StoreRefused
 from scheduler.log import alarm, failure, say
-from scheduler.monitor.letters import letter, signed, written
+from scheduler.monitor.letters import letter, reason, signed, written
 from scheduler.monitor.look import Snapshot, Trouble
 from scheduler.outlets.mail import Transport
 from scheduler.outlets.webhook import Hook, Line, Notice, post
@@ -69,6 +69,12 @@ class State:
 
     known: tuple[Known, ...] = ()
     said_at: datetime | None = None
+
+    def after(self, earlier: State) -> State:
+        """Adds what was said before."""
+        names = {(each.kind, each.subject) for each in self.known}
+        rest = (each for each in earlier.known if (each.kind, each.subject) not in names)
+        return State(known=(*self.known, *rest), said_at=self.said_at or earlier.said_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +213,7 @@ class _Way:
             is_taken = await self._act(notice, now)
         except (RequestFailed, DeliveryFailed) as error:
             self._failed(notice, now, final=error.final, asked=getattr(error, "retry_after", None))
-            alarm("alert_failed", way=self.name, id=notice.id, problem=str(error), again_at=self._due)
+            alarm("alert_failed", way=self.name, id=notice.id, problem=reason(error), again_at=self._due)
         except Exception:  # noqa: BLE001 - one listener's trouble is not to silence the others
             self._failed(notice, now)
             failure("alert_failed", way=self.name, id=notice.id)
@@ -266,7 +272,7 @@ class Alerts:
             ):  # that is a trouble of its own, which is told without knowing what was said before
                 self._kept = await asyncio.to_thread(self._recall)
                 for way in self._ways:
-                    way.state = way.state if way.state.known else self._kept.get(way.key, way.state)
+                    way.state = way.state.after(self._kept.get(way.key, State()))
         decided = partial(
             decide, troubles=troubles, now=now, repeat=self._config.alerts.repeat, unseen=unseen(snapshot)
         )

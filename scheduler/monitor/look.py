@@ -27,7 +27,7 @@ LATE_FOR = timedelta(seconds=5)
 STARTS_IN = timedelta(minutes=2)
 WRITES_IN = timedelta(minutes=1)
 """So long after a release the feed has been written, whatever else there was to write."""
-NEAR, LONG_AGO = timedelta(hours=1), timedelta(days=1)
+NEAR = timedelta(hours=1)
 """Between these, before and after its instant, a record that waits for a person wakes one."""
 
 _DOCTOR = "`embargo doctor` looks."
@@ -127,7 +127,7 @@ def look(store: Store, config: Config, *, now: datetime, steady: clock.Steady = 
             found |= {
                 "counts": glance.counts(db),
                 "lifts": glance.lifts(db, now=now),
-                "attention": glance.attention(db),
+                "attention": glance.attention(db, now=now),
                 "refused": glance.refused(db),
                 "released_at": glance.newest_release(db),
                 "ledger": glance.ledger(db, now=now),
@@ -188,9 +188,9 @@ def _of_the_lifts(seen: Snapshot) -> Iterator[Trouble]:
         remedy = "See `embargo queue` and `embargo doctor`; `embargo lift ID --reason …` releases one."
         yield Trouble(kind="overdue", problem=problem, remedy=remedy, urgent=True)
     for each in seen.attention:
-        then = "" if each.lift_at is None else f" Its instant is {each.lift_at:%Y-%m-%d %H:%M} UTC."
+        then = "" if each.lift_at is None else f" It may be meant for {each.lift_at:%Y-%m-%d %H:%M} UTC."
         problem = f"The record {each.record_id} waits for a person, and does not lift by itself.{then}"
-        near = each.lift_at is not None and -LONG_AGO < each.lift_at - seen.at < NEAR
+        near = each.lift_at is not None and -glance.LONG_AGO < each.lift_at - seen.at < NEAR
         remedy = f"See `embargo show {each.record_id}`."
         yield Trouble(kind="attention", subject=each.record_id, problem=problem, remedy=remedy, urgent=near)
     if (more := seen.counts.get(State.ATTENTION, 0) - len(seen.attention)) > 0:
@@ -219,7 +219,7 @@ def _of_the_service(seen: Snapshot) -> Iterator[Trouble]:
         problem = f"The service has been starting for {_long(seen.at - beat.started_at)}, and holds nothing yet."
         yield Trouble(kind="service", problem=problem, remedy=_DOCTOR, urgent=True)
     for child in beat.children if beat.ready else ():
-        if child.pid is None:
+        if child.pid is None and child.restarts > 1:  # once may happen, and is mended in half a second
             problem = f"The process `{child.name}` is not running; it was started again {child.restarts} times."
             remedy = "The log says why it ended."
             yield Trouble(kind="child", subject=child.name, problem=problem, remedy=remedy, urgent=True)

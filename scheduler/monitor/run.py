@@ -13,13 +13,14 @@ from scheduler.leash import heed, slip
 from scheduler.log import alarm, failure, say
 from scheduler.monitor.alerts import Alerts
 from scheduler.monitor.letters import way_out
-from scheduler.monitor.look import look, troubles
-from scheduler.monitor.serve import Server, Watch
+from scheduler.monitor.look import Snapshot, look, troubles
+from scheduler.monitor.serve import HANGS, Server, Watch
 from scheduler.monitor.summary import Desk
 from scheduler.parts import build
 from scheduler.store import glance
 
 _EVERY = 2.0
+_PATIENCE = 5.0
 _REPEAT = 30
 """After so many rounds what still goes wrong is said again."""
 
@@ -44,7 +45,7 @@ async def _run(settings: Config, *, leashed: bool) -> None:
         if settings.monitor is not None and server is None:
             server = _served(settings.monitor.host, settings.monitor.port, watch, aloud=rounds % _REPEAT == 0)
         try:
-            seen = await asyncio.to_thread(watch.snapshot)
+            seen = await _seen(watch)
             found, now = troubles(seen, disk=watch.disk), clock.system()
             await alerts.tend(seen, found, now)
             await desk.tend(seen, found, now)
@@ -65,6 +66,14 @@ async def _run(settings: Config, *, leashed: bool) -> None:
         await transport.close()
     store.close()
     say("monitor_stopped")
+
+
+async def _seen(watch: Watch) -> Snapshot:
+    """A look; where one hangs, that it does."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(watch.snapshot), _PATIENCE)
+    except TimeoutError:
+        return watch.blind(HANGS)
 
 
 def _served(host: str, port: int, watch: Watch, *, aloud: bool) -> Server | None:

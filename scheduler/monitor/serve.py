@@ -25,6 +25,7 @@ _CLIENTS = 16
 _FRESH_FOR = 1.0
 _SHARE = 20
 _PATIENCE = 2.0
+HANGS = "Looking at the service takes too long: does a disk hang? `dmesg` may say."
 
 
 class Watch:
@@ -44,7 +45,7 @@ class Watch:
     def snapshot(self) -> Snapshot:
         """The look. It comes within seconds, and says so where the look itself hangs or fails."""
         if not self._lock.acquire(timeout=_PATIENCE):
-            return self._blind("Looking at the service takes too long: does a disk hang? `dmesg` may say.")
+            return self.blind(HANGS)
         try:
             if self._seen is None or time.monotonic() >= self._fresh_until:
                 worked = time.thread_time()
@@ -52,14 +53,15 @@ class Watch:
                     self._seen = self._look(now=self._clock())
                 except Exception:  # noqa: BLE001 - whoever asks gets an answer, and the log has the reason
                     failure("look_failed")
-                    self._seen = self._blind("Looking at the service failed; the log has the reason.")
+                    self._seen = self.blind("Looking at the service failed; the log has the reason.")
                 worked = time.thread_time() - worked
                 self._fresh_until = time.monotonic() + max(_FRESH_FOR, _SHARE * worked)
             return self._seen
         finally:
             self._lock.release()
 
-    def _blind(self, problem: str) -> Snapshot:
+    def blind(self, problem: str) -> Snapshot:
+        """A look that shows nothing but this."""
         return Snapshot(at=self._clock(), problem=problem)
 
 

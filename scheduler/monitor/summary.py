@@ -80,7 +80,8 @@ class Desk:
     async def tend(self, snapshot: Snapshot, troubles: Sequence[Trouble], now: datetime) -> None:
         """Sends what is to be said now. Who takes it is waited for by nobody, and where nothing lifts nothing is said."""
         idle = self._task is None or self._task.done()
-        if self._config.desk and self._transport and idle and not (snapshot.problem or snapshot.fenced):
+        still = snapshot.problem or snapshot.fenced or snapshot.doubts
+        if self._config.desk and self._transport and idle and not still:
             self._task = asyncio.create_task(self._run(snapshot, troubles, now))
 
     async def close(self) -> None:
@@ -141,6 +142,9 @@ class Desk:
         except DeliveryFailed as error:
             again = None if error.final else (now + _AGAIN).timestamp()
             alarm("summary_failed", way=way, problem=reason(error), records=len(errand.versions))
+        except asyncio.CancelledError:  # the settings were edited, or the service stops: the next monitor has it
+            self._settle({key: (lift, now.timestamp()) for key, lift in errand.keys.items()})
+            raise
         except Exception:  # noqa: BLE001 - one recipient's trouble is not to cost the others their mails
             again = (now + _AGAIN).timestamp()
             failure("summary_failed", way=way)

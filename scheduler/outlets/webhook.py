@@ -15,7 +15,7 @@ from scheduler.errors import RequestFailed
 
 Form = Literal["standard", "slack", "teams"]
 
-SECONDS = 15.0
+SECONDS = 8.0
 """How long the other side has to answer, all in all."""
 
 _MOST = 20

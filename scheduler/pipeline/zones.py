@@ -4,6 +4,7 @@ of a source was edited, which is a decision already.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,9 +14,8 @@ from scheduler.embargo.zones import around, instants, offset, zone
 from scheduler.errors import EmbargoRefused
 from scheduler.pipeline.accept import Policy, Rehearsal, complete, judge
 from scheduler.record import Brief, PastOnArrival, Standing, State
-from scheduler.store import Store, meta, moves, records
-
-_NOTED = "zone:"
+from scheduler.record import instants as may_mean
+from scheduler.store import Store, moves, records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,20 +112,8 @@ def _utc(at: datetime) -> str:
     return f"{at.replace(tzinfo=None).isoformat(' ', 'auto' if at.second or at.microsecond else 'minutes')} UTC"
 
 
-def noted(store: Store, source: str) -> str | None:
-    """The zone by which the local times of a source were last read."""
-    with store.read() as db:
-        return meta.get(db, _NOTED + source)
-
-
-def note(store: Store, source: str, zone: str) -> None:
-    """Notes that all local times of a source are read by this zone."""
-    with store.write() as db:
-        meta.put(db, _NOTED + source, zone)
-
-
 def follow_edit(
-    store: Store, brief: Brief, *, before: str, policy: Policy, rehearse: Rehearsal, now: datetime, actor: str
+    store: Store, brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime, actor: str
 ) -> tuple[Standing, Standing] | None:
     """Computes the lift of a record that waits anew, since its source's zone was edited. If it moved: how it stood, and stands.
 
@@ -138,15 +126,28 @@ def follow_edit(
         or standing.state not in {State.HELD, State.ATTENTION}
         or standing.settled_by is not None
         or standing.accepted_digest != brief.whole_digest
+        or standing.zone == policy.zone
+        or offset(standing.zone) is not None
     ):
         return None
-    whole = complete(store, standing, brief)
-    was = judge(whole, policy=replace(policy, zone=before), rehearse=lambda _: None, now=now).draft.verdict
+    was, meant = (_meant(brief, zone=key, now=now) for key in (standing.zone, policy.zone))
+    if was == meant or (standing.lift_at is not None and standing.lift_at not in was):
+        return None  # it is not the source's zone that it comes from
     careful = replace(policy, past_on_arrival=PastOnArrival.HOLD)
-    draft = judge(whole, policy=careful, rehearse=rehearse, now=now).draft
-    if [each.at for each in was.candidates] == [each.at for each in draft.verdict.candidates]:
-        return None
-    if standing.lift_at is not None and standing.lift_at not in {each.at for each in was.candidates}:
-        return None  # it is not the old zone that it came from
+    draft = judge(complete(store, standing, brief), policy=careful, rehearse=rehearse, now=now).draft
     moves.amend(store, draft, standing=standing, keep_lift=False, now=now, actor=actor)
     return standing, records.get(store, standing.id)
+
+
+def _meant(brief: Brief, *, zone: str, now: datetime) -> set[datetime]:
+    """All instants that a brief's words may mean where this is the zone of local times."""
+    words = f"{brief.body}\n\n{brief.title}"
+    found = {
+        each.at
+        for each in may_mean(embargo.read(words, default_zone=zone, issued=brief.issued, seen=brief.seen, now=now))
+    }
+    if brief.embargo is not None:
+        with suppress(EmbargoRefused):
+            stated = embargo.stated(brief.embargo.words, zone=brief.embargo.zone, default_zone=zone)
+            found = {each.at for each in may_mean(stated)}
+    return found

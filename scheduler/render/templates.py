@@ -151,12 +151,13 @@ def _escaped(name: str | None) -> bool:
     return name is None or name.endswith((".html", ".xml"))
 
 
-def environment(overrides: Path | None = None) -> ImmutableSandboxedEnvironment:
+def environment(overrides: Path | None = None, *, examined: bool = True) -> ImmutableSandboxedEnvironment:
     """An environment in which an unknown variable is an error and ``.html`` and ``.xml`` are escaped.
 
     A template is looked for in `overrides` first. Templates run in Jinja2's sandbox: they are the user's, and what they are given
-    is held text. The filters are the functions of this module. Raises `RenderRefused` where a template of `overrides`, in
-    whichever branch, breaks the syntax, names a template that is not there, or reaches for what is private to Python.
+    is held text. The filters are the functions of this module. Where they are `examined`, raises `RenderRefused` if one of
+    `overrides`, in whichever branch, breaks the syntax, names a template that is not there, or reaches for what is private to
+    Python.
     """
     ours = FileSystemLoader(shipped("templates"))
     loaders: list[BaseLoader] = [ours] if overrides is None else [FileSystemLoader(overrides), ours]
@@ -172,7 +173,7 @@ def environment(overrides: Path | None = None) -> ImmutableSandboxedEnvironment:
     for used in (rfc3339, rfc822, day, month, minute, moment, direction, link, plain, cdata):
         made.filters[used.__name__] = used
     made.filters["json"] = as_json
-    if overrides is not None:
+    if overrides is not None and examined:
         replaced = [name for name in ours.list_templates() if (overrides / name).is_file()]
         _examine(made, dict.fromkeys(replaced, ""))
     return made

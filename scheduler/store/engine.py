@@ -302,7 +302,7 @@ def _listen(engine: Engine) -> None:
         connection.execute(_BUSY)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -32000")
+        connection.execute("PRAGMA cache_size = -8000")
         connection.execute("PRAGMA temp_store = MEMORY")  # a large sort would lay held text down in /tmp
 
     @event.listens_for(engine, "begin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -17,13 +18,17 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from scheduler.record import DeliveryState, State
 from scheduler.store.engine import Store
 from scheduler.store.ledger.audience import PRIORITIES
-from scheduler.store.schema import deliveries, mailings, meta, records, refusals
+from scheduler.store.schema import deliveries, mailings, meta, records, refusals, revisions
 
 SOONEST = 20
 """So many records of a kind are named."""
 ENOUGH = 1000
 """So many mails that wait for another try are counted of each priority."""
 LATELY = timedelta(hours=48)
+LONG_AGO = timedelta(days=1)
+"""An instant that a record may mean is one no more so long after it."""
+
+_LOOKED_AT = 1000
 
 _HELD = records.c.state == State.HELD
 _STANDING = "trouble:"
@@ -40,7 +45,7 @@ class Lift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A record that waits for a person; ``lift_at`` is the instant it would have, if one is known."""
+    """A record that waits for a person; ``lift_at`` is the nearest instant that it may mean, if one is known."""
 
     uuid: str
     record_id: str
@@ -111,11 +116,24 @@ def due(db: Connection, *, now: datetime) -> tuple[int, datetime | None]:
     return row[0], row[1]
 
 
-def attention(db: Connection) -> tuple[Waiting, ...]:
-    """Records that wait for a person, those first whose instant is nearest."""
-    query = select(records.c.uuid, records.c.id, records.c.lift_at).where(records.c.state == State.ATTENTION)
-    rows = db.execute(query.order_by(records.c.lift_at.is_(None), records.c.lift_at, records.c.id).limit(SOONEST))
-    return tuple(Waiting(uuid=row.uuid, record_id=row.id, lift_at=row.lift_at) for row in rows)
+def attention(db: Connection, *, now: datetime) -> tuple[Waiting, ...]:
+    """Records that wait for a person, those first whose likeliest instant, of those not long past, is nearest."""
+    current = and_(revisions.c.record_id == records.c.id, revisions.c.number == records.c.revision)
+    query = (
+        select(records.c.uuid, records.c.id, records.c.lift_at, revisions.c.candidates)
+        .join(revisions, current)
+        .where(records.c.state == State.ATTENTION)
+        .order_by(records.c.accepted_at.desc())
+        .limit(_LOOKED_AT)
+    )
+    found = []
+    for row in db.execute(query):
+        instants = [datetime.fromisoformat(each["at"]) for each in json.loads(row.candidates)]
+        instants += [row.lift_at] if row.lift_at else []
+        at = min((each for each in instants if each > now - LONG_AGO), default=None)
+        found.append(Waiting(uuid=row.uuid, record_id=row.id, lift_at=at))
+    found.sort(key=lambda each: (each.lift_at is None, each.lift_at or now, each.record_id))
+    return tuple(found[:SOONEST])
 
 
 def refused(db: Connection) -> int:

@@ -21,7 +21,7 @@ LATENESS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 36
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildVitals:
-    """A process that the service keeps: ``pid`` is ``None`` while it is not there."""
+    """A process that the service keeps: ``pid`` is ``None`` while it is not there; it ended so often, each time soon."""
 
     name: str
     pid: int | None
@@ -73,7 +73,8 @@ def write(store: Store, vitals: Vitals) -> None:
     """
     said = _FORM.dump_json(replace(vitals, steady=clock.steady()))
     file = beside(store)
-    if file is None:
+    if file is None:  # without the settings, which may hold secrets: dumps and other roles read this table
+        said = _FORM.dump_json(replace(vitals, steady=clock.steady(), settings=""))
         with store.write() as db:
             meta.put(db, _key(), said.decode())
         return

@@ -8,6 +8,7 @@ import queue
 import re
 import signal
 import socket
+import sqlite3
 import threading
 import urllib.error
 import urllib.request
@@ -103,6 +104,55 @@ def test_the_zone_of_a_source_is_edited(house):
     edit(house, "timezone: Asia/Tokyo", "timezone: Europe/London")  # also while nothing runs
     house.start()
     eventually(lambda: house.log.count("lift_moved_by_settings") == 2, "the lift to move again")
+
+
+def test_a_zone_that_is_edited_while_nothing_runs_holds_from_the_first_moment(house):
+    """What is due at the start by a zone or a file that was edited meanwhile is not released before it is due by the new one."""
+    edit(house, "timezone: America/New_York", "timezone: Asia/Tokyo")
+    at = datetime.now(ZoneInfo("Asia/Tokyo")).replace(microsecond=0) + timedelta(seconds=6)
+    house.record("local", embargo=f"{at:%Y-%m-%d %H:%M:%S}")
+    house.record("edited", embargo=f"{at:%Y-%m-%d %H:%M:%S}")
+    house.run("add", "records/local.md", "records/edited.md")
+    assert [datetime.fromisoformat(row["lift_at"]) for row in house.json("queue")["records"]] == [at, at]
+    house.record("edited", embargo=LATER)
+    edit(house, "timezone: Asia/Tokyo", "timezone: America/New_York")
+    eventually(lambda: datetime.now(UTC) > at, "the old instant to pass")
+    house.start()
+    new = at.replace(tzinfo=ZoneInfo("America/New_York"))
+    assert datetime.fromisoformat(held(house, "local")["lift_at"]) == new
+    assert datetime.fromisoformat(held(house, "edited")["lift_at"]) == datetime.fromisoformat(LATER)
+    assert not house.site("releases/local.html")
+
+
+def test_a_zone_that_is_edited_to_and_fro_leaves_nothing_between(house):
+    """However often a zone is edited before all is followed, each record ends at the time that the last one means."""
+    for number in range(12):
+        house.record(f"r{number}", embargo=f"{TOMORROW} 09:00")
+    house.start()
+    eventually(lambda: len(house.json("queue")["records"]) == 12, "all to be held")
+    for old, new in (("America/New_York", "Asia/Tokyo"), ("Asia/Tokyo", "Europe/London")):
+        taken = house.log.count("config_taken")
+        edit(house, f"timezone: {old}", f"timezone: {new}")
+        eventually(lambda taken=taken: house.log.count("config_taken") > taken, "the edit")
+    nine = datetime.combine(TOMORROW, time(9), ZoneInfo("Europe/London"))
+    eventually(
+        lambda: {datetime.fromisoformat(row["lift_at"]) for row in house.json("queue")["records"]} == {nine},
+        "all to stand at London's nine",
+    )
+
+
+def test_a_database_that_another_holds_locked_does_not_make_the_service_look_dead(house, manager):
+    """While another program holds the database's write lock the service goes on saying that it lives."""
+    house.record("one", embargo=LATER)
+    house.start()
+    eventually(lambda: held(house, "one"), "the record to be held")
+    with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        while not manager.empty():
+            manager.get()
+        for _ in range(4):
+            until(manager, "WATCHDOG")
+        db.execute("ROLLBACK")
 
 
 def test_an_edit_of_a_secret_is_taken_up_and_what_it_lacked_may_come_later(house):

@@ -349,7 +349,7 @@ def test_what_fell_due_while_the_service_was_down_is_released_at_start_and_said(
 def test_the_overdue_policy_hold_asks_a_person(house):
     """With `overdue: hold`, what fell due while the service was down waits for a person."""
     house.config.write_text(house.config.read_text() + "embargo: {overdue: hold}\n")
-    lift_at = ahead(4)
+    lift_at = ahead(8)
     assert house.run("add", str(house.record("late", embargo=words(lift_at)))).returncode == 0
     assert state(house, "late") == "held"
     eventually(lambda: datetime.now(UTC) >= lift_at, "the lift to pass")

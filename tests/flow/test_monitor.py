@@ -165,7 +165,9 @@ def test_those_whose_instant_is_near_are_named_first(office, see):
     """Of many that wait for a person those are named whose instant is nearest."""
     for number in range(25):
         office.record(f"r{number:02}", embargo=None)
-    office.raw("UPDATE records SET lift_at = 1 WHERE id = 'r24'", "UPDATE records SET lift_at = 2 WHERE id = 'r11'")
+    for hours, record_id in ((1, "r24"), (2, "r11"), (-30, "r07")):
+        at = int((NOW + timedelta(hours=hours)).timestamp() * 10**6)
+        office.raw(f"UPDATE records SET lift_at = {at} WHERE id = '{record_id}'")
     seen = see()
     assert [each.record_id for each in seen.attention][:3] == ["r24", "r11", "r00"]
     assert len(seen.attention) == glance.SOONEST
@@ -392,7 +394,7 @@ def test_a_trouble_says_what_happened_to_which_thing():
     overdue, attention = troubles(seen, disk=DISK)
     assert overdue.problem == "2 records are still held; the oldest lift was 2 h 3 min ago."
     assert attention.problem == (
-        "The record one waits for a person, and does not lift by itself. Its instant is 2026-11-30 12:30 UTC."
+        "The record one waits for a person, and does not lift by itself. It may be meant for 2026-11-30 12:30 UTC."
     )
     assert attention.remedy == "See `embargo show one`."
 
@@ -884,3 +886,17 @@ def test_each_rule_fires_when_it_should_and_not_before():
         check=False,
     )
     assert tried.returncode == 0, tried.stdout + tried.stderr
+
+
+def test_a_record_that_waits_is_urgent_an_hour_before_it_may_be_meant_to_lift(office):
+    """A record that waits for a person wakes one when the instant that it may mean is near, and not before."""
+    lift_at = office.clock() + timedelta(hours=2)
+    office.record("named", embargo=lift_at.isoformat(), body="By Jane Roe.", keys="withhold: [Jane Roe]\n")
+    for near in (False, True):
+        [found] = [
+            each
+            for each in troubles(look(office.store, office.parts.config, now=office.clock()), disk=0)
+            if each.kind == "attention"
+        ]
+        assert (found.urgent, f"{lift_at:%Y-%m-%d %H:%M}" in found.problem) == (near, True)
+        office.clock.pass_by(minutes=90)
