@@ -9,12 +9,12 @@ import sys
 
 
 def greeting(text: bytes) -> bytes:
-    """What the service says to the process: the text of the settings it runs on, with its length before it."""
+    """What the service says to a process, such as the text of the settings it runs on, with its length before it."""
     return len(text).to_bytes(8, "big") + text
 
 
 def greeted() -> bytes:
-    """The text of the settings, read from the service at the other end of standard input."""
+    """What the service says, read from the other end of standard input. Raises :class:`EOFError` where it is gone."""
     return _exactly(int.from_bytes(_exactly(8), "big"))
 
 

@@ -48,7 +48,7 @@ def forms(settings: Config) -> bytes:
             "wording": settings.mail.consent,
         }
     ).encode()
-    return len(said).to_bytes(8, "big") + said
+    return leash.greeting(said)
 
 
 class Child:

@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from scheduler.record import DeliveryState, State
 from scheduler.store.engine import Store
 from scheduler.store.ledger.audience import PRIORITIES
+from scheduler.store.records import CURRENT
 from scheduler.store.schema import deliveries, mailings, meta, records, refusals, revisions
 
 SOONEST = 20
@@ -118,10 +119,9 @@ def due(db: Connection, *, now: datetime) -> tuple[int, datetime | None]:
 
 def attention(db: Connection, *, now: datetime) -> tuple[Waiting, ...]:
     """Records that wait for a person, those first whose likeliest instant, of those not long past, is nearest."""
-    current = and_(revisions.c.record_id == records.c.id, revisions.c.number == records.c.revision)
     query = (
         select(records.c.uuid, records.c.id, records.c.lift_at, revisions.c.candidates)
-        .join(revisions, current)
+        .join(revisions, CURRENT)
         .where(records.c.state == State.ATTENTION)
         .order_by(records.c.accepted_at.desc())
         .limit(_LOOKED_AT)

@@ -8,11 +8,11 @@ holds the other end.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from scheduler.errors import EmbargoError
+from scheduler.leash import greeted
 from scheduler.log import Form
 from scheduler.web import serve
 
@@ -27,7 +27,7 @@ def main() -> None:
     folder, host, port, *addresses = arguments
     url, hubs = (addresses[0], addresses[1:]) if addresses else (None, [])
     try:
-        forms = _exactly(leash, int.from_bytes(_exactly(leash, 8), "big")) if has_forms else None
+        forms = greeted() if has_forms else None
         serve(
             folder=Path(folder),
             host=host,
@@ -40,16 +40,8 @@ def main() -> None:
         )
     except EmbargoError as error:
         sys.exit(str(error))
-
-
-def _exactly(descriptor: int, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = os.read(descriptor, count - len(data))
-        if not part:
-            sys.exit("The service is gone.")
-        data += part
-    return data
+    except EOFError:
+        sys.exit("The service is gone.")
 
 
 if __name__ == "__main__":
