@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    case,
 )
 
 from scheduler.record import DeliveryState, Membership, Purpose, State
@@ -246,6 +247,13 @@ deliveries = Table(
     CheckConstraint("(state IN ('claimed', 'sending')) = (worker IS NOT NULL)", name="work_in_hand_has_a_worker"),
     UniqueConstraint("record_id", "address", "revision", "purpose", name="a_mail_goes_to_a_person_once"),
 )
+
+
+def called_off(end: DeliveryState) -> ColumnElement[str]:
+    """The state of a mail that does not go any more: `end`, or uncertain where it may have arrived at an earlier try."""
+    return case((deliveries.c.message_id.is_(None), end.value), else_=DeliveryState.UNCERTAIN.value)
+
+
 Index("deliveries_by_segment", deliveries.c.mailing_id, deliveries.c.segment)
 Index(
     "deliveries_due",

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, o
 from scheduler.record import Delivery, DeliveryState, Membership, Purpose
 from scheduler.store.ledger.audience import GONE
 from scheduler.store.ledger.taking import UNTAKEN, is_behind, out_of_date, standing
-from scheduler.store.schema import deliveries, mailings, records, subscribers
+from scheduler.store.schema import called_off, deliveries, mailings, records, subscribers
 
 _NAME: ColumnElement[str] = bindparam("name")
 HELD = and_(
@@ -75,11 +75,8 @@ def _suppress(db: Connection, ids: Sequence[int], *, worker: str, now: datetime)
     return {row.id for row in left}
 
 
-# What may have arrived at an earlier try is uncertain for good.
 _NOT_SENT: dict[str, Any] = {
-    "state": case(
-        (deliveries.c.message_id.is_(None), DeliveryState.SUPPRESSED.value), else_=DeliveryState.UNCERTAIN.value
-    ),
+    "state": called_off(DeliveryState.SUPPRESSED),
     "worker": None,
     "lease_until": None,
     "problem": GONE,

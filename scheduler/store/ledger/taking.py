@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, or_, select, update
+from sqlalchemy import Connection, Select, and_, or_, select, update
 
 from scheduler.record import Delivery, DeliveryState, Purpose, State
 from scheduler.store import subscribers as people
 from scheduler.store.ledger.audience import MAY_HAVE_ARRIVED, PRIORITIES
-from scheduler.store.schema import deliveries, mailings, records
+from scheduler.store.schema import called_off, deliveries, mailings, records
 
 NEWER = "a newer correction came before this mail was sent"
 RETRACTED = "the record was retracted before this mail was sent"
@@ -163,16 +163,15 @@ def _fit(db: Connection, rows: Sequence[Any], arrived: dict[tuple[str, str], lis
             else:
                 dropped.setdefault((AHEAD, DeliveryState.SUPPRESSED), []).append(row.id)
     for (why, state), ids in dropped.items():
-        # What may have arrived at an earlier try is uncertain for good.
-        end = case((deliveries.c.message_id.is_(None), state.value), else_=DeliveryState.UNCERTAIN.value)
-        db.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(state=end, settled_at=now, problem=why))
+        gone = update(deliveries).where(deliveries.c.id.in_(ids))
+        db.execute(gone.values(state=called_off(state), settled_at=now, problem=why))
     for newest in {row.newest for row in rows if is_behind(row)}:
         behind = [row.id for row in rows if is_behind(row) and row.newest == newest]
         db.execute(update(deliveries).where(deliveries.c.id.in_(behind)).values(revision=newest))
     if later:
         db.execute(update(deliveries).where(deliveries.c.id.in_(later)).values(due_at=now + _LATER))
-    gone = {each for ids in dropped.values() for each in ids} | set(later)
-    return [row.id for row in rows if row.id not in gone]
+    out = {each for ids in dropped.values() for each in ids} | set(later)
+    return [row.id for row in rows if row.id not in out]
 
 
 def _described(db: Connection, taken: Sequence[Any], arrived: dict[tuple[str, str], list[Any]]) -> tuple[Delivery, ...]:

@@ -15,7 +15,7 @@ from scheduler.store.engine import Store
 from scheduler.store.ledger.announcing import HELD, announce
 from scheduler.store.ledger.audience import PRIORITIES, TO_SOMEBODY
 from scheduler.store.ledger.taking import OUT_OF_DATE, UNTAKEN, claim, due
-from scheduler.store.schema import Instant, deliveries, mailings
+from scheduler.store.schema import Instant, called_off, deliveries, mailings
 
 STEP = 1000
 """So many rows at most are changed in one transaction."""
@@ -192,5 +192,5 @@ def _forget(db: Connection, ids: Sequence[int], *, now: datetime) -> None:
         deliveries.c.state == DeliveryState.PENDING,
         deliveries.c.subscriber_id == people.NOBODY,
     )
-    end = case((deliveries.c.message_id.is_(None), DeliveryState.SUPPRESSED.value), else_=DeliveryState.UNCERTAIN.value)
+    end = called_off(DeliveryState.SUPPRESSED)
     db.execute(update(deliveries).where(theirs).values(state=end, settled_at=now, problem=people.WAS_ERASED))

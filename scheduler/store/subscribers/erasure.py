@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Text, case, cast, delete, literal, or_, selec
 
 from scheduler.record import DeliveryState, address_of
 from scheduler.store.engine import Store
-from scheduler.store.schema import Instant, asks, deliveries, forgotten, mailings, reports, subscribers
+from scheduler.store.schema import Instant, asks, called_off, deliveries, forgotten, mailings, reports, subscribers
 from scheduler.store.subscribers.values import hash_of, inserted, secret_in
 from scheduler.store.trail import Entry, append
 
@@ -62,9 +62,6 @@ def _nameless(db: Connection, person: str, *, now: datetime) -> list[int]:
     theirs = (deliveries.c.record_id.in_(select(mailings.c.record_id)), deliveries.c.address == person)
     held = deliveries.c.state.in_(_HELD)
     name = literal(ERASED) + cast(deliveries.c.id, Text)
-    may_have_arrived = case(
-        (deliveries.c.message_id.is_(None), DeliveryState.SUPPRESSED.value), else_=DeliveryState.UNCERTAIN.value
-    )
     nameless = (
         update(deliveries)
         .where(*theirs)
@@ -72,7 +69,7 @@ def _nameless(db: Connection, person: str, *, now: datetime) -> list[int]:
             recipient=name,
             address=name,
             subscriber_id=NOBODY,
-            state=case((held, may_have_arrived), else_=deliveries.c.state),
+            state=case((held, called_off(DeliveryState.SUPPRESSED)), else_=deliveries.c.state),
             worker=case((held, None), else_=deliveries.c.worker),
             lease_until=case((held, None), else_=deliveries.c.lease_until),
             settled_at=case((held, literal(now, Instant)), else_=deliveries.c.settled_at),
