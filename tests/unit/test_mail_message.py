@@ -9,7 +9,7 @@ from email.header import decode_header, make_header
 from email.utils import parseaddr, parsedate_to_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scheduler.errors import RenderRefused
@@ -246,6 +246,8 @@ def test_every_script_arrives_as_it_was_written(language, text):
 def test_nothing_in_a_title_or_a_name_becomes_a_header(title, name, list_name, reader):
     """Whatever a title, a newsroom's, a list's or a reader's name holds, it stays where it belongs and is read back whole."""
     name, reader = (re.sub("[<>]", "", each).strip().strip('"') for each in (name, reader))
+    # In quotes, once what can't be shown is gone from its ends, it is a quoted string, of which the quotes are no part.
+    assume(not any(shown(each)[:1] == shown(each)[-1:] == '"' for each in (name, reader)))
     made = written(replace(RELEASE, title=title), list_name=list_name, sender=f"{name} <press@example.org>")
     raw = sent(made, recipient=f"{reader} <reader@example.org>")
     assert is_sound(raw)
