@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
 from aiosmtpd.smtp import SMTP
-from conftest import PATIENCE, SETTINGS
+from conftest import PATIENCE, SETTINGS, SQLITE
 
 from scheduler import config
 
@@ -96,7 +96,7 @@ async def mail_server():
 def settings(folder, *, port=None, more=""):
     """The newsroom's settings, mail by the server at `port`."""
     file = folder / "config.yaml"
-    text = SETTINGS.format(port=8080)
+    text = SETTINGS.format(port=8080, database=SQLITE)
     if port is not None:
         text = text.replace("maildir:var/mail", f"smtp://127.0.0.1:{port}")
     file.write_text(text + more, "utf-8")

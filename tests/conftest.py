@@ -16,8 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import settings
+from postgres_kit import Server
 
 from scheduler import config
 from scheduler.cli.records import load
@@ -39,7 +41,7 @@ SETTINGS = """\
 newsroom: {{name: Test Press Office, url: "http://127.0.0.1:{port}/", timezone: America/New_York, language: en}}
 records:
   - folder: records/
-database: sqlite:///var/embargo.db
+database: {database}
 site: {{folder: public/, items: 50}}
 http: {{listen: "127.0.0.1:{port}"}}
 mail:
@@ -57,6 +59,37 @@ embargo: {embargo}
 ---
 {body}
 """
+
+
+SQLITE = "sqlite:///var/embargo.db"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--database postgresql` runs every test that has a newsroom on PostgreSQL, `sqlite` none."""
+    parser.addoption("--database", choices=("both", "sqlite", "postgresql"), default="both")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A newsroom in this process is on both databases, one with processes of its own on SQLite, unless told otherwise."""
+    if "database" in metafunc.fixturenames:
+        wanted = metafunc.config.getoption("--database")
+        both = "office" in metafunc.fixturenames
+        named = (["sqlite", "postgresql"] if both else ["sqlite"]) if wanted == "both" else [wanted]
+        metafunc.parametrize("database", named, indirect=True, scope="function")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server, for all tests of this process."""
+    made = Server().make()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> str:
+    """What `database:` states: a file in the newsroom's folder, or an empty database on the server."""
+    return SQLITE if request.param == "sqlite" else request.getfixturevalue("server").new()
 
 
 def free_port() -> int:
@@ -181,11 +214,11 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path, database: str) -> Iterator[House]:
     """A newsroom with its settings; nothing runs yet."""
     port = free_port()
     made = House(tmp_path, port)
-    made.config.write_text(SETTINGS.format(port=port), "utf-8")
+    made.config.write_text(SETTINGS.format(port=port, database=database), "utf-8")
     (tmp_path / "records").mkdir(mode=0o700)
     yield made
     made.stop()
@@ -313,9 +346,16 @@ class Office:
         return [row.event for row in self.trail(record_id)]
 
     def raw(self, *statements: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Statements given to SQLite past the store; the rows of the last one."""
+        """Statements given to the database past the store, with SQLite's `?` for parameters; the rows of the last one."""
         rows: list[tuple[Any, ...]] = []
-        db = sqlite3.connect(self.store.path or "", isolation_level=None)
+        if self.store.path is None:
+            url = self.store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+            with psycopg.connect(url, autocommit=True) as server:
+                for statement in statements:
+                    done = server.execute(statement.replace("?", "%s"), parameters or None)  # type: ignore[arg-type]
+                    rows = done.fetchall() if done.description else []
+            return rows
+        db = sqlite3.connect(self.store.path, isolation_level=None)
         try:
             for statement in statements:
                 rows = db.execute(statement, parameters).fetchall()
@@ -328,13 +368,13 @@ class Office:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """The pipeline's parts, made from the settings of `house`."""
     file = tmp_path_factory.mktemp("settings") / "config.yaml"
-    file.write_text(SETTINGS.format(port=8080), "utf-8")
+    file.write_text(SETTINGS.format(port=8080, database=SQLITE), "utf-8")
     return build(config.read(file))
 
 
 @pytest.fixture
-def office(tmp_path: Path, parts: Parts) -> Iterator[Office]:
+def office(tmp_path: Path, parts: Parts, database: str) -> Iterator[Office]:
     """A newsroom's pipeline in this process."""
-    store = open_store(f"sqlite:///{tmp_path}/var/embargo.db")
+    store = open_store(database.replace("sqlite:///", f"sqlite:///{tmp_path}/"))
     yield Office(tmp_path, parts, store)
     store.close()

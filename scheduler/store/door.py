@@ -11,7 +11,8 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from scheduler.store.engine import Store, _listen
+from scheduler.store import postgres, sqlite
+from scheduler.store.engine import Store
 from scheduler.store.schema import asks, forgotten, meta, subscribers, trail, trail_head
 
 OPEN = frozenset(table.name for table in (asks, forgotten, meta, subscribers, trail, trail_head))
@@ -31,14 +32,13 @@ def open_door(url: str) -> Store:
     """
     target = make_url(url)
     if target.get_backend_name() != "sqlite":
-        server = target.set(drivername="postgresql+psycopg")
-        return Store(create_engine(server, pool_pre_ping=True, hide_parameters=True), None)
+        return Store(postgres.connect(target), None)
     path = Path(os.path.realpath(target.database or ""))
     # SQLite's own way to say that the file must be there. Opened each time, so that it is the one that is there now: what
     # somebody who leaves says must not go into a file that was moved away.
     place = f"sqlite+pysqlite:///file:{quote(str(path))}?mode=rw&uri=true"
     engine = create_engine(place, poolclass=NullPool, hide_parameters=True)
-    _listen(engine)
+    sqlite.listen(engine)
 
     @event.listens_for(engine, "connect")
     def _locked(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

@@ -5,26 +5,19 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, event, inspect, literal, literal_column, select, text, update
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy import Connection, inspect, literal, literal_column, select, text, update
+from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from scheduler import permissions
 from scheduler.errors import StoreDamaged, StoreRefused
-from scheduler.store import schema
+from scheduler.store import postgres, schema, sqlite
 from scheduler.store.trail import GENESIS
-
-_OLDEST_SQLITE = (3, 35)  # UPDATE … RETURNING
-_LOCK_WAIT = 10.0
-_LOCK_STEP = 0.001
-_BUSY = "PRAGMA busy_timeout = 10000"
 
 
 def _create(db: Connection) -> None:
@@ -98,10 +91,13 @@ class Store:
             yield db
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One transaction, committed at the end. On SQLite it owns the write lock from its start."""
+    def write(self, *, alone: bool = True) -> Iterator[Connection]:
+        """One transaction, committed at the end. It owns the write lock from its start, so that a decision never meets another.
+
+        Not `alone`: on PostgreSQL it may run beside others; its own statements have to lock the rows that they change.
+        """
         with self._usable(), self.engine.connect() as db:
-            writing = db.execution_options(embargo_write=True)
+            writing = db.execution_options(embargo_write=True, embargo_alone=alone)
             with writing.begin():
                 yield writing
 
@@ -234,12 +230,9 @@ def open_store(url: str) -> Store:
         raise StoreRefused("`database` is no database address. Write sqlite:///var/embargo.db") from error
     match target.get_backend_name():
         case "sqlite":
-            store = _open_sqlite(target)
+            store = Store(*sqlite.connect(target))
         case "postgresql":
-            engine = create_engine(
-                target.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=True
-            )
-            store = Store(engine, None)
+            store = Store(postgres.connect(target), None)
         case other:
             raise StoreRefused(f"database: '{other}' is not supported. Write sqlite:///… or postgresql://…")
     try:
@@ -254,84 +247,6 @@ def open_store(url: str) -> Store:
         store.close()
         raise
     return store
-
-
-def _open_sqlite(target: URL) -> Store:
-    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-        raise StoreRefused(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or later is needed.")
-    if not target.database or target.database == ":memory:":
-        raise StoreRefused("database: an SQLite database needs a file. Write sqlite:///var/embargo.db")
-    path = _made(Path(target.database))
-    # Parameters are held text: no error may carry them.
-    engine = create_engine(
-        target.set(drivername="sqlite+pysqlite", database=str(path)),
-        pool_size=5,
-        max_overflow=20,
-        hide_parameters=True,
-    )
-    _listen(engine)
-    return Store(engine, path)
-
-
-def _made(named: Path) -> Path:
-    """The database file itself, made with its folder where there is none, for its owner alone.
-
-    A link is followed: under its own name alone can a second service see that the file has one.
-    """
-    path = Path(os.path.realpath(named))
-    if named.is_symlink() and not path.exists():
-        raise StoreRefused(
-            f"The database {named} is a link to {path}, where there is nothing. "
-            "Mount or restore what it leads to; to begin with an empty database there, delete the link."
-        )
-    try:
-        permissions.folder(path.parent, permissions.PRIVATE)
-        if not path.exists():
-            with suppress(FileExistsError):  # another process was quicker
-                os.close(permissions.private_file(path))
-    except OSError as error:
-        raise StoreRefused(f"The database {path} can't be opened: {error.strerror}. Is its folder writable?") from error
-    return path
-
-
-def _listen(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _connect(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, below
-        # For the rare moments at which even a reader meets a lock: the first one after a crash, the last one that closes.
-        connection.execute(_BUSY)
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -8000")
-        connection.execute("PRAGMA temp_store = MEMORY")  # a large sort would lay held text down in /tmp
-
-    @event.listens_for(engine, "begin")
-    def _begin(db: Connection) -> None:
-        if not db.get_execution_options().get("embargo_write"):
-            db.exec_driver_sql("BEGIN")
-            return
-        # SQLite's own waiting backs off to 100 ms, far too long for a lift that meets another writer.
-        give_up = time.monotonic() + _LOCK_WAIT
-        db.exec_driver_sql("PRAGMA busy_timeout = 0")
-        try:
-            while True:
-                try:
-                    db.exec_driver_sql("BEGIN IMMEDIATE")
-                except OperationalError as error:
-                    if "locked" not in str(error.orig) or time.monotonic() > give_up:
-                        raise
-                    time.sleep(_LOCK_STEP)
-                else:
-                    return
-        finally:
-            db.exec_driver_sql(_BUSY)
-
-
-def _write_ahead(db: Connection) -> None:
-    """Switches the file to write-ahead logging, for good. That takes a lock of its own, outside any transaction."""
-    raw = db.connection.driver_connection
-    assert raw is not None
-    raw.execute("PRAGMA journal_mode = WAL")
 
 
 def version(db: Connection) -> int:
@@ -358,8 +273,11 @@ def _migrate(store: Store) -> None:
         version(db)  # before anything is changed
     with store.engine.connect() as db:
         if store.path is not None:
-            _write_ahead(db)
-    with store.engine.connect() as plain, (db := plain.execution_options(embargo_write=True)).begin():
+            sqlite.write_ahead(db)
+    with (
+        store.engine.connect() as plain,
+        (db := plain.execution_options(embargo_write=True, embargo_alone=True)).begin(),
+    ):
         before = version(db)
         if before == 0:
             _create(db)

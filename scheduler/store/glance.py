@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from scheduler.record import DeliveryState, State
+from scheduler.store import postgres
 from scheduler.store.engine import Store
 from scheduler.store.ledger.audience import PRIORITIES
 from scheduler.store.records import CURRENT
@@ -68,9 +69,7 @@ def open_window(url: str, *, patience: timedelta = timedelta(seconds=1)) -> Stor
     """
     target, wait_ms = make_url(url), patience // timedelta(milliseconds=1)
     if target.get_backend_name() != "sqlite":
-        arguments = {"options": f"-c statement_timeout={wait_ms}", "connect_timeout": 5}
-        server = target.set(drivername="postgresql+psycopg")
-        return Store(create_engine(server, poolclass=NullPool, hide_parameters=True, connect_args=arguments), None)
+        return Store(postgres.connect(target, patience=patience, keep=False), None)
     path = Path(os.path.realpath(target.database or ""))
     # Not mode=ro: where a kill left a log behind, the first who looks has to read it in.
     place = f"sqlite+pysqlite:///file:{quote(str(path))}?mode=rw&uri=true"

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from conftest import SETTINGS, Clock, Office, files_below
+from conftest import SETTINGS, SQLITE, Clock, Office, files_below
 
 from scheduler import config
 from scheduler.outlets.mail import Transport
@@ -59,7 +59,7 @@ def parts() -> Parts:
     """The pipeline's parts, built once a process: every newsroom here has the same settings."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
-        file.write_text(SETTINGS.format(port=8080), "utf-8")
+        file.write_text(SETTINGS.format(port=8080, database=SQLITE), "utf-8")
         return build(config.read(file))
 
 

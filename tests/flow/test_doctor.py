@@ -21,7 +21,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
-from conftest import SETTINGS, House, eventually, free_port
+from conftest import SETTINGS, SQLITE, House, eventually, free_port
 from dns.resolver import Resolver
 
 from scheduler import config
@@ -33,7 +33,7 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 def set_up(house, *, more="", **changed):
     """The settings with some of their words changed, and more at their end."""
-    text = SETTINGS.format(port=house.port)
+    text = SETTINGS.format(port=house.port, database=SQLITE)
     for old, new in changed.items():
         assert old in text or old.replace("_", " ") in text
         text = text.replace(old, new)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import SETTINGS, House, eventually, free_port
+from conftest import SETTINGS, SQLITE, House, eventually, free_port
 
 from scheduler.daemon.lock import Fence
 from scheduler.errors import StoreRefused
@@ -62,7 +62,7 @@ def copied(house, folder):
     shutil.copytree(house.folder, folder)
     (folder / "service.log").unlink(missing_ok=True)
     port = free_port()
-    (folder / "config.yaml").write_text(SETTINGS.format(port=port), "utf-8")
+    (folder / "config.yaml").write_text(SETTINGS.format(port=port, database=SQLITE), "utf-8")
     return House(folder, port)
 
 

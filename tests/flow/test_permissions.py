@@ -10,7 +10,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from conftest import SETTINGS, Office, eventually
+from conftest import SETTINGS, SQLITE, Office, eventually
 from jinja2.sandbox import SecurityError
 
 from scheduler import config, permissions, shipped
@@ -256,7 +256,7 @@ def office_with(folder, **templates):
     for name, source in templates.items():
         (folder / "templates" / name.replace("_", ".")).write_text(source)
     file = folder / "config.yaml"
-    file.write_text(SETTINGS.format(port=8080) + "templates: templates/\n")
+    file.write_text(SETTINGS.format(port=8080, database=SQLITE) + "templates: templates/\n")
     return build(config.read(file))
 
 
@@ -349,7 +349,7 @@ def test_settings_count_where_they_hold_a_password(tmp_path):
         ("postgresql://press@db.example.org/embargo", False),
         ("postgresql://press:secret@db.example.org/embargo", True),
     ]:
-        file.write_text(SETTINGS.format(port=8080).replace("sqlite:///var/embargo.db", database))
+        file.write_text(SETTINGS.format(port=8080, database=SQLITE).replace("sqlite:///var/embargo.db", database))
         assert (file in config.read(file).private) == private
 
 

@@ -230,7 +230,7 @@ def test_writers_wait_for_each_other(office):
 
 def test_a_writer_that_waits_in_vain_says_so(office, monkeypatch):
     """A database that another program keeps locked is reported as that, not as a failure of ours."""
-    monkeypatch.setattr("scheduler.store.engine._LOCK_WAIT", 0.05)
+    monkeypatch.setattr("scheduler.store.sqlite._LOCK_WAIT", 0.05)
     other = open_store(url(office.store.path))
     with other.write(), pytest.raises(StoreRefused, match=r"database is locked.*another program"):
         office.record()

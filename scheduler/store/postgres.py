@@ -1,0 +1,75 @@
+"""PostgreSQL: one database, any number of machines.
+
+Decisions are taken one after the other, as on SQLite, under a lock that each of our transactions takes at its start: what is true
+when a move looks is true when it writes. Nothing waits without an end: neither for a lock, nor for a statement, nor for a
+machine that is gone while it holds one.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+OLDEST = 15
+"""The oldest major version."""
+
+WRITE_LOCK = 0x656D6261  # "emba"
+"""The key of the advisory lock that a transaction which decides holds to its end."""
+
+_PATIENCE = timedelta(seconds=10)
+_FOR_A_STATEMENT = timedelta(seconds=60)
+_IDLE = timedelta(seconds=10)
+_POOL, _MORE = 5, 20
+
+# A server that is gone without a word is noticed after some ten seconds (libpq's manual, "Parameter Key Words").
+_WIRE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool = True) -> Engine:
+    """Connections to the server at `target`, each statement with an end: after `patience`. Not to `keep`: opened each time."""
+    wire = {key: value for key, value in _WIRE.items() if key not in target.query}  # what the address says goes first
+    wire["application_name"] = target.query.get("application_name", "embargo")  # type: ignore[assignment]  # a text
+    pool: dict[str, Any] = (
+        {"pool_size": _POOL, "max_overflow": _MORE, "pool_timeout": _PATIENCE.total_seconds(), "pool_pre_ping": True}
+        if keep
+        else {"poolclass": NullPool}
+    )
+    engine = create_engine(target.set(drivername="postgresql+psycopg"), hide_parameters=True, connect_args=wire, **pool)
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _entry: ConnectionPoolEntry) -> None:
+        limits = {
+            "lock_timeout": min(_PATIENCE, patience),
+            "statement_timeout": patience,
+            # Whoever is cut off while it holds the lock loses it after that.
+            "idle_in_transaction_session_timeout": _IDLE,
+            "tcp_keepalives_idle": timedelta(seconds=5),
+            "tcp_keepalives_interval": timedelta(seconds=2),
+        }
+        with connection.cursor() as cursor:
+            for name, limit in limits.items():
+                value = limit.total_seconds() if name.startswith("tcp") else limit // timedelta(milliseconds=1)
+                cursor.execute(f"SET {name} = {int(value)}")
+            cursor.execute("SET tcp_keepalives_count = 3")
+            cursor.execute("SET TIME ZONE 'UTC'")
+        connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def _begin(db: Connection) -> None:
+        options = db.get_execution_options()
+        if not options.get("embargo_write"):
+            db.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        elif options.get("embargo_alone", True):
+            db.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+
+    return engine
