@@ -44,7 +44,7 @@ class Parts:
             names = [known.name for known in self.lists.values()]
             sender = self.stationery.sender
             self.stationery.invitation(recipient=sender, lists=names, token=NOBODY, at=datetime.fromtimestamp(0, UTC))
-        return Renderer(newsroom=self.newsroom, overrides=self.config.templates, hubs=self.config.websub.hubs)
+        return Renderer(newsroom=self.newsroom, overrides=self.config.own, hubs=self.config.websub.hubs)
 
     @cached_property
     def stationery(self) -> Stationery:
@@ -140,7 +140,7 @@ def build(config: Config, *, tried: bool = True) -> Parts:
     parts = Parts(
         config=config,
         newsroom=newsroom,
-        environment=environment(config.templates, examined=tried),
+        environment=environment(config.own, examined=tried),
         lists={
             name: MailList(name=part.name, recipients=tuple(part.recipients), file=part.file, uncertain=part.uncertain)
             for name, part in config.lists.items()

@@ -57,6 +57,6 @@ def run_worker(
     leashed: Annotated[bool, typer.Option("--leash", hidden=True, help="End when standard input ends.")] = False,
 ) -> None:
     """Send mail that is owed. `embargo run` starts one of these itself."""
-    settings = config.parse(leash.greeted(), path=file) if leashed else config.read(file)
+    settings = config.load_dumped(leash.greeted(), path=file) if leashed else config.read(file)
     log.start(form=settings.log.format)
     worker.run(settings, leash=leashed, once=once)

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from scheduler.config.parts import ClockPart, Config
-from scheduler.config.reading import FALLBACK_VARIABLE, PASSWORD_VARIABLE, database_of, parse, read
+from scheduler.config.reading import FALLBACK_VARIABLE, PASSWORD_VARIABLE, database_of, dump, load_dumped, parse, read
 
-__all__ = ["FALLBACK_VARIABLE", "PASSWORD_VARIABLE", "ClockPart", "Config", "database_of", "parse", "read"]
+__all__ = [
+    "FALLBACK_VARIABLE",
+    "PASSWORD_VARIABLE",
+    "ClockPart",
+    "Config",
+    "database_of",
+    "dump",
+    "load_dumped",
+    "parse",
+    "read",
+]

@@ -37,6 +37,7 @@ from scheduler.config.values import (
     longest_first,
 )
 from scheduler.record import Overdue, PastOnArrival, Uncertain
+from scheduler.render.templates import Own
 
 
 def _key(description: str, example: Any, default: Any = ..., **more: Any) -> Any:
@@ -334,10 +335,11 @@ class Settings(_Part):
 
 
 class Config(Settings):
-    """All settings. Paths are absolute; `file` is where they came from, `text` what stood there."""
+    """All settings. Paths are absolute; `file` is where they came from, `text` what stood there, `own` the office's templates."""
 
     file: Path
     text: bytes = Field(repr=False)
+    own: Own | None = Field(None, repr=False)
     password: str | None = Field(None, repr=False)
     fallback_password: str | None = Field(None, repr=False)
 

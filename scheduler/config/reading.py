@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from scheduler.config.values import is_secret
 from scheduler.errors import ConfigRefused, FileRefused
 from scheduler.intake.fields import load, problems
 from scheduler.outlets import mail
+from scheduler.render.templates import Own, taken
 
 PASSWORD_VARIABLE = "EMBARGO_MAIL_PASSWORD"  # noqa: S105 - the variable's name, not a password
 FALLBACK_VARIABLE = "EMBARGO_FALLBACK_PASSWORD"
@@ -44,10 +47,26 @@ def database_of(path: Path) -> str | None:
         return None
 
 
-def parse(data: bytes, *, path: Path) -> Config:
+def dump(settings: Config) -> bytes:
+    """The settings, with the office's templates, for a process that runs on the same: :func:`load_dumped` reads it."""
+    own = (
+        {} if settings.own is None else {name: b64encode(data).decode() for name, data in settings.own.sources.items()}
+    )
+    return json.dumps({"text": b64encode(settings.text).decode(), "own": own}).encode()
+
+
+def load_dumped(data: bytes, *, path: Path) -> Config:
+    """What :func:`dump` made of settings in the file `path`. Secrets are read anew. Raises :class:`ConfigRefused`."""
+    said = json.loads(data)
+    own = {name: b64decode(source) for name, source in said["own"].items()}
+    return parse(b64decode(said["text"]), path=path, own=own)
+
+
+def parse(data: bytes, *, path: Path, own: Mapping[str, bytes] | None = None) -> Config:
     """The settings in the bytes of the file `path`, from whose folder every relative path is taken.
 
-    Raises :class:`ConfigRefused`.
+    `own` are the office's templates as they were taken; without, they are those that lie in their folder. Raises
+    :class:`ConfigRefused`.
     """
     file = path.absolute()
     if len(data) > _LIMIT:
@@ -72,7 +91,9 @@ def parse(data: bytes, *, path: Path) -> Config:
         ) from None
     found: _Found = list(_contradictions(settings))
     secrets = _opened(settings, file.parent, found)
-    config = Config.model_construct(**{**dict(settings), **secrets}, file=file, text=data)
+    folder = settings.templates
+    theirs = None if folder is None else taken(folder) if own is None else Own(folder=folder, sources=own)
+    config = Config.model_construct(**{**dict(settings), **secrets}, file=file, text=data, own=theirs)
     found += [(("site", "folder"), sentence) for sentence in _mixed(config)]
     if found:
         told = sorted((marked.line_of(key), sentence) for key, sentence in found)

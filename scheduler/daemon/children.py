@@ -7,10 +7,10 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Sequence
-from contextlib import suppress
 
-from scheduler import leash
+from scheduler import config, leash
 from scheduler.config import Config
 from scheduler.log import alarm, say
 from scheduler.store.vitals import ChildVitals
@@ -23,20 +23,19 @@ _SOUND_AFTER = 30.0
 def forms(settings: Config) -> bytes:
     """What the service says to its web server about the lists, with its length before it: `scheduler.web.forms.terms` reads it.
 
-    Empty where no mail is sent: then there are no forms. It changes with the office's own templates, too.
+    Empty where no mail is sent: then there are no forms. The office's own pages are said as they were taken.
     """
     if settings.mail is None:
         return b""
-    own = []
-    for path in sorted(settings.templates.rglob("*.html")) if settings.templates else ():
-        with suppress(OSError):
-            own.append([str(path), path.stat().st_mtime_ns])
+    own = settings.own
+    pages = {
+        name: b64encode(data).decode() for name, data in (own.sources if own else {}).items() if name.endswith(".html")
+    }
     newsroom = settings.newsroom
     said = json.dumps(
         {
             "database": settings.database,
-            "templates": None if settings.templates is None else str(settings.templates),
-            "own": own,
+            "templates": None if own is None else {"folder": str(own.folder), "pages": pages},
             "newsroom": {
                 "name": newsroom.name,
                 "url": newsroom.url,
@@ -180,8 +179,8 @@ class Children:
 
 
 def _wanted(settings: Config) -> list[Child]:
-    # The settings as they were taken: the file may hold an edit that was refused.
-    told = leash.greeting(settings.text)
+    # As they were taken: the files may hold an edit that was refused.
+    told = leash.greeting(config.dump(settings))
     leashed = ["--config", str(settings.file), "--leash"]
     wanted = []
     if settings.mail is not None:

@@ -69,7 +69,9 @@ class Service:
         self._zone_rules = (embargo.tz_version(), time.monotonic())
         self._hubs = self._wanted_hubs(settings)
         self._projection: Projection = self._parts.projection(self._store, announce=self._announce)
-        self._sources = self._wanted_sources(self._parts)
+        self._sources = Sources(
+            parts=self._parts, store=self._store, clock=self._clock, changed=self._changed, trouble=self._trouble
+        )
         self._children = Children(settings)
         self._signs = Signs(self._store, clock=self._clock)
         self._upkeep = Upkeep(
@@ -332,9 +334,6 @@ class Service:
 
     # --- settings
 
-    def _wanted_sources(self, parts: Parts) -> Sources:
-        return Sources(parts=parts, store=self._store, clock=self._clock, changed=self._changed, trouble=self._trouble)
-
     def _wanted_hubs(self, settings: Config) -> Hubs:
         http = settings.http
         return Hubs(
@@ -363,7 +362,7 @@ class Service:
             self._same_database(settings)
             parts = build(settings)
             projection = parts.projection(self._store, announce=self._announce)
-            sources = self._wanted_sources(parts)
+            sources = self._sources.renewed(parts)
         except Exception as error:  # noqa: BLE001 - whatever it is, the old settings run on
             problems = tuple(error.problems) if isinstance(error, ConfigRefused) else (str(error) or repr(error),)
             if problems != self._signs.config_problems:

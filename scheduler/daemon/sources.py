@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -34,11 +34,19 @@ _AT_FIRST = 1000
 class Sources:
     """A thread that accepts, amends and refuses.
 
-    `changed` is called after each file, so that the alarm is set anew; `trouble` inside the handler of an exception.
+    `changed` is called after each file, so that the alarm is set anew; `trouble` inside the handler of an exception. What is in
+    `known` folders has been handed on.
     """
 
     def __init__(
-        self, *, parts: Parts, store: Store, clock: Clock, changed: Callable[[], None], trouble: Callable[[str], None]
+        self,
+        *,
+        parts: Parts,
+        store: Store,
+        clock: Clock,
+        changed: Callable[[], None],
+        trouble: Callable[[str], None],
+        known: Sequence[Folder] = (),
     ) -> None:
         self._parts = parts
         self._store = store
@@ -46,10 +54,25 @@ class Sources:
         self._changed = changed
         self._trouble = trouble
         self._stop = threading.Event()
-        self._folders = [Folder(part.folder) for part in parts.config.records]
+        there = {folder.folder: folder for folder in known}
+        self._folders = [there.get(part.folder) or Folder(part.folder) for part in parts.config.records]
         for folder in self._folders:
             permissions.folder(folder.folder, permissions.PRIVATE)
         self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
+
+    def renewed(self, parts: Parts) -> Sources:
+        """One for other settings, to take this one's place once it has stopped. It reads anew what they make otherwise."""
+        same = (self._parts.config.own, self._parts.lists, self._parts.newsroom) == (
+            parts.config.own,
+            parts.lists,
+            parts.newsroom,
+        )
+        known = [
+            each for each in self._folders if same and self._parts.policy(each.folder) == parts.policy(each.folder)
+        ]
+        return Sources(
+            parts=parts, store=self._store, clock=self._clock, changed=self._changed, trouble=self._trouble, known=known
+        )
 
     def start(self) -> None:
         """Looks at what is there and goes on watching."""
@@ -110,8 +133,9 @@ class Sources:
     def _look(self, now: float) -> None:
         for folder in self._folders:
             for seen in folder.look(now):
-                if self._stop.is_set():
-                    return
+                if self._stop.is_set() and seen.found is not None:
+                    folder.forget(seen.path)  # it is for whoever takes our place
+                    continue
                 try:
                     self._handle(folder, seen)
                 except Exception:  # noqa: BLE001 - a locked database or a full disk passes; the file is taken up again

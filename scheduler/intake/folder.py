@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import heapq
 import os
 import stat
 from contextlib import suppress
@@ -46,6 +47,10 @@ class _File:
     is_settled: bool = False
 
 
+_AT_ONCE = 200
+"""So many files are read in one look: a new one does not wait for thousands that are looked through again."""
+
+
 class Folder:
     """Watches one folder and those inside it. It reads no clock and starts nothing: its owner calls :meth:`look`.
 
@@ -71,7 +76,10 @@ class Folder:
         self._files.pop(path, None)
 
     def look(self, monotonic: float) -> list[Seen]:
-        """What there is to know since the last look, ordered by path. `monotonic` is in seconds and never goes back."""
+        """What there is to know since the last look, ordered by path. `monotonic` is in seconds and never goes back.
+
+        Of many files that are whole the newest are read; the others are for the next look, which is due at once.
+        """
         present, unreachable = _signatures(self.folder)
         versions = {path: self._version(path, signature) for path, signature in present.items()}
         seen = []
@@ -81,14 +89,16 @@ class Folder:
                 versions[path] = self._files[path].version
             elif self._files.pop(path).told and is_record(path):
                 seen.append(Seen(path=path, origin=_origin(path), found=None))
-        for path, version in sorted(versions.items()):
+        whole = []
+        for path, version in versions.items():
             known = self._files.get(path)
             if known is None or known.version != version:
                 told, beside = (known.told, known.beside) if known else ("", ())
                 self._files[path] = _File(version=version, since=monotonic, wait=self._settle, told=told, beside=beside)
-            elif not known.is_settled and monotonic >= known.since + known.wait and (news := self._read(path, known)):
-                seen.append(news)
-        return seen
+            elif not known.is_settled and monotonic >= known.since + known.wait:
+                whole.append(path)
+        newest = heapq.nlargest(_AT_ONCE, whole, key=lambda path: self._files[path].version[0])
+        return [*seen, *filter(None, (self._read(path, self._files[path]) for path in sorted(newest)))]
 
     def _version(self, path: Path, signature: _Signature) -> tuple[_Signature, ...]:
         known = self._files.get(path)

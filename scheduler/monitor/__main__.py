@@ -18,7 +18,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     file = arguments.config
-    settings = config.parse(leash.greeted(), path=file) if arguments.leash else config.read(file)
+    settings = config.load_dumped(leash.greeted(), path=file) if arguments.leash else config.read(file)
     log.start(form=settings.log.format)
     run.run(settings, leashed=arguments.leash)
 

@@ -328,7 +328,7 @@ class Alerts:
             subject=f"[embargo] {notice.newsroom}: {notice.headline}",
             name=notice.id,
             at=notice.at,
-            text=written("alert.txt", values, overrides=self._config.templates),
+            text=written("alert.txt", values, overrides=self._config.own),
             urgent=notice.urgent,
         )
         await self._transport.send(message=made, sender=self._config.mail.sender, recipient=recipient)

@@ -9,7 +9,6 @@ from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime
 from hashlib import sha256
-from pathlib import Path
 
 from sqlalchemy import make_url
 
@@ -20,7 +19,7 @@ from scheduler.outlets.mail import Transport
 from scheduler.parts import Parts
 from scheduler.render.mail import wrapped
 from scheduler.render.mail.fields import address_field, folded, mailbox, words
-from scheduler.render.templates import environment, rendered
+from scheduler.render.templates import Own, environment, rendered
 
 _PATIENCE = timedelta(seconds=30)
 _AT_ONCE = 4
@@ -40,7 +39,7 @@ def signed(config: Config) -> dict[str, str]:
     return {"newsroom": config.newsroom.name, "host": socket.gethostname(), "database": database or ""}
 
 
-def written(name: str, values: Mapping[str, object], *, overrides: Path | None) -> str:
+def written(name: str, values: Mapping[str, object], *, overrides: Own | None) -> str:
     """The text that template `name` makes. Where the office's own fails, the shipped one has to do: it must be said."""
     values = {**values, "wrapped": wrapped}
     if overrides is not None:

@@ -188,7 +188,7 @@ class Desk:
             subject=f"[embargo] {self._config.newsroom.name}: {count} {minute(lifts[0][0], zone)}",
             name="\n".join(errand.keys),
             at=now,
-            text=written("desk.txt", values, overrides=self._config.templates),
+            text=written("desk.txt", values, overrides=self._config.own),
             attached=self._previews([each[2:] for each in lifts[:PREVIEWS]]),
         )
 

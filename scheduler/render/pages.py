@@ -8,14 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from xml.parsers import expat
 
 from scheduler.errors import RenderRefused
 from scheduler.record import Release, Version
 from scheduler.render import samples
 from scheduler.render.feed import Feed, Form
-from scheduler.render.templates import Newsroom, at_home, environment, rendered, rfc3339
+from scheduler.render.templates import Newsroom, Own, at_home, environment, rendered, rfc3339
 from scheduler.render.topics import Topic, topic
 
 _FIXED = ("404.html", "favicon.svg", "local-time.js", "robots.txt", "style.css")
@@ -62,7 +61,7 @@ class Renderer:
     Each release's part of a document is made once and joined from then on; what was joined last is kept, up to 128 MB.
     """
 
-    def __init__(self, *, newsroom: Newsroom, overrides: Path | None = None, hubs: Sequence[str] = ()) -> None:
+    def __init__(self, *, newsroom: Newsroom, overrides: Own | None = None, hubs: Sequence[str] = ()) -> None:
         self.newsroom = newsroom
         self._environment = at_home(environment(overrides), newsroom, hubs=hubs)
         self._kept: OrderedDict[tuple[Version, Form, _Templates], _Row] = OrderedDict()

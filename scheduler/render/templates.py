@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -18,6 +19,7 @@ from jinja2 import (
     ChoiceLoader,
     Environment,
     FileSystemLoader,
+    FunctionLoader,
     StrictUndefined,
     TemplateNotFound,
     TemplateSyntaxError,
@@ -37,6 +39,7 @@ _MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 _REACHING = (nodes.Const, nodes.Extends, nodes.FromImport, nodes.Getattr, nodes.Import, nodes.Include)
+_LARGEST = 1_000_000
 _RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ks", "ps", "sd", "syr", "ug", "ur", "yi"})
 _RIGHT_TO_LEFT_SCRIPTS = frozenset({"adlm", "arab", "hebr", "nkoo", "rohg", "syrc", "thaa"})
 
@@ -67,6 +70,29 @@ class Newsroom:
     def place(self, path: str) -> str:
         """The same without the host."""
         return urlsplit(self.url).path + quote(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """An office's own templates, as they were taken: `sources` are the bytes of each file by its name below `folder`."""
+
+    folder: Path
+    sources: Mapping[str, bytes] = field(repr=False)
+
+    def source(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
+        """A template's text, its file, and that it stays so (Jinja2's `BaseLoader.get_source`)."""
+        data = self.sources.get(name)
+        return None if data is None else (data.decode(), str(self.folder / name), lambda: True)
+
+
+def taken(folder: Path) -> Own:
+    """The templates that lie in `folder` now. What can't be read, or is too large for one, is none."""
+    sources = {}
+    for path in sorted(folder.rglob("*")):
+        with suppress(OSError):
+            if path.is_file() and path.stat().st_size <= _LARGEST:
+                sources[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return Own(folder=folder, sources=sources)
 
 
 def rfc3339(at: datetime) -> str:
@@ -151,7 +177,7 @@ def _escaped(name: str | None) -> bool:
     return name is None or name.endswith((".html", ".xml"))
 
 
-def environment(overrides: Path | None = None, *, examined: bool = True) -> ImmutableSandboxedEnvironment:
+def environment(overrides: Own | None = None, *, examined: bool = True) -> ImmutableSandboxedEnvironment:
     """An environment in which an unknown variable is an error and ``.html`` and ``.xml`` are escaped.
 
     A template is looked for in `overrides` first. Templates run in Jinja2's sandbox: they are the user's, and what they are given
@@ -160,7 +186,7 @@ def environment(overrides: Path | None = None, *, examined: bool = True) -> Immu
     Python.
     """
     ours = FileSystemLoader(shipped("templates"))
-    loaders: list[BaseLoader] = [ours] if overrides is None else [FileSystemLoader(overrides), ours]
+    loaders: list[BaseLoader] = [ours] if overrides is None else [FunctionLoader(overrides.source), ours]
     made = ImmutableSandboxedEnvironment(
         loader=ChoiceLoader(loaders),
         autoescape=_escaped,
@@ -174,7 +200,7 @@ def environment(overrides: Path | None = None, *, examined: bool = True) -> Immu
         made.filters[used.__name__] = used
     made.filters["json"] = as_json
     if overrides is not None and examined:
-        replaced = [name for name in ours.list_templates() if (overrides / name).is_file()]
+        replaced = [name for name in ours.list_templates() if name in overrides.sources]
         _examine(made, dict.fromkeys(replaced, ""))
     return made
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from scheduler.clock import Clock
 from scheduler.errors import RenderRefused, StoreRefused
 from scheduler.log import alarm
 from scheduler.record import Membership
-from scheduler.render.templates import Newsroom, at_home, environment, rendered
+from scheduler.render.templates import Newsroom, Own, at_home, environment, rendered
 from scheduler.store import fence, subscribers
 from scheduler.store.door import open_door
 from scheduler.web.app import GUARD, POLICY, SAY_AGAIN, Field, Send, Site, http_date
@@ -74,7 +75,7 @@ class Terms:
     """
 
     database: str = field(repr=False)
-    templates: Path | None
+    templates: Own | None
     newsroom: Newsroom
     names: Mapping[str, str]
     public: Sequence[str]
@@ -84,9 +85,11 @@ class Terms:
 def terms(data: bytes) -> Terms:
     """The terms in a JSON object: ``database``, ``templates``, ``newsroom``, ``names``, ``public`` and ``wording``."""
     said = json.loads(data)
+    own = said["templates"]
+    pages = {name: b64decode(page) for name, page in own["pages"].items()} if own else {}
     return Terms(
         database=said["database"],
-        templates=None if said["templates"] is None else Path(said["templates"]),
+        templates=Own(folder=Path(own["folder"]), sources=pages) if own else None,
         newsroom=Newsroom(**said["newsroom"], subscribe=bool(said["public"])),
         names=said["names"],
         public=tuple(said["public"]),
@@ -122,7 +125,7 @@ class Forms:
             self._say(str(error))
             self._load(None)
 
-    def _load(self, overrides: Path | None) -> None:
+    def _load(self, overrides: Own | None) -> None:
         self._environment = at_home(environment(overrides), self._terms.newsroom)
         for name in _TEMPLATES:  # now, for an office may be editing its own at any other time
             self._environment.get_template(name)

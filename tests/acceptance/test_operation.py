@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import re
 import signal
@@ -18,6 +19,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import ahead, eventually, free_port, words
+
+from scheduler import config, shipped
+from scheduler.daemon.sources import Sources
+from scheduler.parts import build
 
 LATER = words(ahead(30 * 86400))
 TOMORROW = datetime.now(UTC).date() + timedelta(days=2)
@@ -170,6 +175,40 @@ def test_an_edit_of_a_secret_is_taken_up_and_what_it_lacked_may_come_later(house
     eventually(lambda: house.log.count("config_taken") == 2, "the new secret")
     assert "first" not in house.log
     assert "second" not in house.log
+
+
+def test_a_worker_that_starts_anew_uses_the_templates_that_were_taken(house):
+    """While an edit of a template is refused, a mail worker that was killed comes back and sends with the one before."""
+    own = house.folder / "own"
+    own.mkdir()
+    (own / "mail.txt").write_text((shipped("templates") / "mail.txt").read_text() + "\nThe desk is at home.\n")
+    house.config.write_text(house.config.read_text() + "templates: own/\n")
+    house.start()
+    (own / "mail.txt").write_text("{% if %}")
+    eventually(lambda: "config_refused" in house.log, "the report")
+    [worker] = re.findall(r"child_started child=worker pid=(\d+)", house.log)
+    eventually(lambda: "worker_ready" in house.log, "the worker")
+    os.kill(int(worker), signal.SIGKILL)
+    eventually(lambda: house.log.count("worker_ready") == 2, "another worker")
+    house.record("one", embargo="none")
+    mails = eventually(lambda: list((house.folder / "var" / "mail" / "new").glob("*")), "the mail")
+    assert "The desk is at home." in mails[0].read_text()
+
+
+def test_an_edit_reads_only_those_files_anew_that_it_concerns(office):
+    """Where neither zone, lists nor templates of a folder change, none of its files is read and told of again."""
+    sources = Sources(
+        parts=office.parts, store=office.store, clock=office.clock, changed=lambda: None, trouble=lambda _: None
+    )
+    text = office.parts.config.text.decode()
+
+    def folder(old, new):
+        parts = build(config.parse(text.replace(old, new).encode(), path=office.parts.config.file))
+        return sources.renewed(parts)._folders[0]
+
+    assert folder("items: 50", "items: 60") is sources._folders[0]
+    for old, new in (("New_York", "Chicago"), ("name: Wire", "name: Wires"), ("language: en", "language: fr")):
+        assert folder(old, new) is not sources._folders[0]
 
 
 def ask(port, path):

@@ -45,6 +45,21 @@ def test_a_file_is_handed_on_once_when_it_has_settled(records):
     assert folder.look(2.0) == []
 
 
+def test_a_new_file_does_not_wait_for_thousands_that_are_looked_through_again(records, monkeypatch):
+    """Of many files that can be read at once the newest come first, the others with the next looks, and each once."""
+    monkeypatch.setattr("scheduler.intake.folder._AT_ONCE", 2)
+    for number, name in enumerate(("new", "b", "d", "c", "a")):
+        (records / f"{name}.md").write_text(GOOD)
+        os.utime(records / f"{name}.md", (0, 1000 - number))
+    folder = Folder(records, settle=0.2)
+    assert folder.look(0.0) == []
+    looks = []
+    while folder.next_look is not None:
+        assert folder.next_look <= 1.0
+        looks.append([seen.path.stem for seen in folder.look(1.0)])
+    assert looks == [["b", "new"], ["c", "d"], ["a"]]
+
+
 def test_a_file_still_being_written_waits(records):
     """A file that goes on growing is not read before it has stood still."""
     folder = Folder(records, settle=0.2)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scheduler.errors import RenderRefused
 from scheduler.record import Attachment, Purpose, Release
 from scheduler.render.mail import LIMIT, addressed, invitation, letter, message_id, wrapped
-from scheduler.render.templates import environment
+from scheduler.render.templates import environment, taken
 
 ENVIRONMENT = environment()
 ID = "<0123456789abcdef@example.org>"
@@ -353,7 +353,7 @@ def test_a_template_that_fails_is_named_with_its_line_and_without_the_text(tmp_p
     """A mail template that fails is named with the line where it fails, and with none of the record's text."""
     (tmp_path / "mail.txt").write_bytes(template if isinstance(template, bytes) else template.encode())
     with pytest.raises(RenderRefused) as refusal:
-        written(environment=environment(tmp_path))
+        written(environment=environment(taken(tmp_path)))
     assert refusal.value.output == "mail.txt"
     assert place in refusal.value.problem
     assert "governments" not in str(refusal.value)
@@ -466,7 +466,7 @@ def test_a_style_sheet_of_a_template_is_not_fetched(tmp_path):
     """A template that names a style sheet elsewhere makes nobody fetch it: a held record is told to no other host."""
     link = '<link rel="stylesheet" href="http://127.0.0.1:9/a.css">'
     (tmp_path / "mail.html").write_text(f"<html><head>{link}</head><body>{{{{ body | safe }}}}</body></html>")
-    assert "governments" in part(message(written(environment=environment(tmp_path))), "html")
+    assert "governments" in part(message(written(environment=environment(taken(tmp_path)))), "html")
 
 
 def test_a_postal_address_stands_in_every_mail_where_one_is_set():

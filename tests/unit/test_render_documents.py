@@ -16,7 +16,7 @@ from lxml import html as lxml_html
 from scheduler.errors import RenderRefused
 from scheduler.record import Attachment, Question, Release, Version
 from scheduler.render import Feed, Form, Newsroom, Renderer
-from scheduler.render.templates import direction, link, moment
+from scheduler.render.templates import direction, link, moment, taken
 
 AT = datetime(2026, 12, 1, 14, tzinfo=UTC)
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -493,7 +493,7 @@ def test_a_broken_template_is_found_at_the_start(tmp_path, name, source, problem
     """A template of one's own that does not work is refused when the service starts, with its file and line."""
     (tmp_path / name).write_bytes(source if isinstance(source, bytes) else source.encode())
     with pytest.raises(RenderRefused) as caught:
-        Renderer(newsroom=ROOM, overrides=tmp_path)
+        Renderer(newsroom=ROOM, overrides=taken(tmp_path))
     assert problem in str(caught.value)
 
 
@@ -501,7 +501,7 @@ def test_one_template_can_be_replaced(tmp_path):
     """A folder of one's own replaces the templates it holds, file by file; the others stay as shipped."""
     (tmp_path / "headline.txt").write_text("{% if release.retraction %}Zurückgezogen: {% endif %}{{ release.title }}\n")
     entry = feedparser.parse(
-        documents_of(Renderer(newsroom=ROOM, overrides=tmp_path), [RETRACTED])["atom.xml"]
+        documents_of(Renderer(newsroom=ROOM, overrides=taken(tmp_path)), [RETRACTED])["atom.xml"]
     ).entries[0]
     assert entry.title == "Zurückgezogen: Economic Dialogue"
 
