@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,9 +33,9 @@ PREVIEWS = 20
 _MOST = 1000
 _LEASE = timedelta(minutes=15)  # longer than a mail server may take over a mail
 _AGAIN = timedelta(minutes=1)
-_KEY = "desk"
+_NOTES = "desk:"
 # What was said, by a digest: the lift, and until when whoever took it upon himself has time (None: it is done); epoch seconds.
-_SAID = TypeAdapter(dict[str, tuple[float, float | None]])
+_NOTE = TypeAdapter(tuple[float, float | None])
 _Said = dict[str, tuple[float, float | None]]
 _Lists = list[tuple[str, str, int]]
 
@@ -104,18 +104,24 @@ class Desk:
         until = now + max(desk.ahead) + TOGETHER
         coming = [each for each in records.coming(self._store, until=until, limit=_MOST) if each.published_at > now]
         with self._store.read() as db:
-            errands = list(self._owed(coming, _said(db), now))
+            said = _said(db)
+        errands = list(self._owed(coming, said, now))
         keys = frozenset(key for each in errands for key in each.keys)
         if keys != self._before or not keys:
             self._before = keys
             return []
+        past = (now - max(desk.ahead)).timestamp()
         with self._store.write() as db:
-            said = _said(db)
-            errands = list(self._owed(coming, said, now))
-            taken = {key: (lift, (now + _LEASE).timestamp()) for each in errands for key, lift in each.keys.items()}
-            past = (now - max(desk.ahead)).timestamp()
-            _keep(db, {key: value for key, value in (said | taken).items() if value[0] > past})
-        return errands
+            meta.drop_below(db, _NOTES, [key for key, (lift, _) in said.items() if lift <= past][:_MOST])
+        return [each for each in errands if self._take_upon(each, said, now)]
+
+    def _take_upon(self, errand: _Errand, seen: _Said, now: datetime) -> bool:
+        """Notes that this one is under way. Gives whether nobody else has said anything since the notes were `seen`."""
+        with self._store.write() as db:
+            free = _said(db, errand.keys) == {key: seen[key] for key in errand.keys if key in seen}
+            if free:
+                _keep(db, {key: (lift, (now + _LEASE).timestamp()) for key, lift in errand.keys.items()})
+        return free
 
     def _owed(self, coming: Sequence[Version], said: _Said, now: datetime) -> Iterator[_Errand]:
         assert self._config.desk is not None
@@ -152,7 +158,7 @@ class Desk:
 
     def _settle(self, outcome: _Said) -> None:
         with self._store.write() as db:
-            _keep(db, _said(db) | outcome)
+            _keep(db, outcome)
 
     def _write(self, errand: _Errand, snapshot: Snapshot, troubles: Sequence[Trouble], now: datetime) -> bytes | None:
         """The mail about what is still to lift as it was when it was looked at; ``None`` where nothing is."""
@@ -224,12 +230,14 @@ def _is_said(said: _Said, now: datetime, recipient: str, each: Version, ahead: t
     return busy_until is None or now.timestamp() < busy_until
 
 
-def _said(db: Connection) -> _Said:
-    try:
-        return _SAID.validate_json(meta.get(db, _KEY) or "{}")
-    except ValidationError:  # of another version
-        return {}
+def _said(db: Connection, keys: Iterable[str] | None = None) -> _Said:
+    """The notes: those with these keys, or all."""
+    said = {}
+    for key, note in meta.below(db, _NOTES, keys).items():
+        with suppress(ValidationError):  # of another version
+            said[key] = _NOTE.validate_json(note)
+    return said
 
 
-def _keep(db: Connection, said: _Said) -> None:
-    meta.put(db, _KEY, _SAID.dump_json(said).decode())
+def _keep(db: Connection, said: Mapping[str, tuple[float, float | None]]) -> None:
+    meta.put_below(db, _NOTES, {key: _NOTE.dump_json(note).decode() for key, note in said.items()})

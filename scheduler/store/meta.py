@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from scheduler.store import schema
 
@@ -25,10 +26,32 @@ def drop(db: Connection, key: str) -> None:
     db.execute(delete(schema.meta).where(schema.meta.c.key == key))
 
 
+def below(db: Connection, prefix: str, names: Iterable[str] | None = None) -> dict[str, str]:
+    """What is kept under the prefix, by the rest of each key: of these `names`, or of all."""
+    which = _begins(prefix) if names is None else schema.meta.c.key.in_([prefix + name for name in names])
+    rows = db.execute(select(schema.meta.c.key, schema.meta.c.value).where(which))
+    return {key.removeprefix(prefix): value for key, value in rows}
+
+
+def put_below(db: Connection, prefix: str, values: Mapping[str, str]) -> None:
+    """Keeps these texts under the prefix and their names, in the caller's transaction, which is the only one that writes."""
+    drop_below(db, prefix, values)
+    if values:
+        db.execute(insert(schema.meta), [{"key": prefix + name, "value": value} for name, value in values.items()])
+
+
+def drop_below(db: Connection, prefix: str, names: Iterable[str]) -> None:
+    """Keeps nothing any more under the prefix and these names, in the caller's transaction."""
+    db.execute(delete(schema.meta).where(schema.meta.c.key.in_([prefix + name for name in names])))
+
+
 def keys(db: Connection, prefix: str) -> list[str]:
     """The keys in use that begin so."""
-    named = schema.meta.c.key.startswith(prefix, autoescape=True)
-    return list(db.execute(select(schema.meta.c.key).where(named).order_by(schema.meta.c.key)).scalars())
+    return list(db.execute(select(schema.meta.c.key).where(_begins(prefix)).order_by(schema.meta.c.key)).scalars())
+
+
+def _begins(prefix: str) -> ColumnElement[bool]:
+    return schema.meta.c.key.startswith(prefix, autoescape=True)
 
 
 def newest_at(db: Connection) -> datetime | None:

@@ -21,7 +21,7 @@ from scheduler.monitor.summary import TOGETHER, Desk, groups
 from scheduler.outlets.mail import transport
 from scheduler.parts import build
 from scheduler.record import Version
-from scheduler.store import glance, meta
+from scheduler.store import glance
 
 LIFT = datetime(2026, 12, 1, 14, tzinfo=UTC)  # of a record as the office makes it: 26 hours after NOW
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -265,7 +265,7 @@ def test_a_restart_tells_nothing_twice(office):
 
     assert len(asyncio.run(later()).raw) == 1
     with office.store.read() as db:
-        kept = summary._SAID.validate_json(meta.get(db, summary._KEY))
+        kept = summary._said(db)
     assert [lift for lift, _ in kept.values()] == [datetime(2026, 12, 4, 23, tzinfo=UTC).timestamp()]
 
 
