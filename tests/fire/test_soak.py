@@ -14,6 +14,7 @@ def test_a_year_in_small_loses_nothing_and_leaves_nothing_behind(tmp_path):
     """Through restarts, kills and edits each record is released once and on time; no file is left over."""
     made = soak.soak(tmp_path, lifts=60, edits=6, restarts=2, seed=20261124)
     assert made.problems == []
+    assert not made.tracebacks
     assert made.report.records == 60
     assert made.restarts == {"term": 2, "kill": 1}
     assert made.edits == dict.fromkeys(soak.EDITS, 1)
