@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
@@ -57,12 +56,7 @@ async def _greet(way: Smtp) -> None:
     """Connects, secures and logs in as for a mail, and parts again."""
     try:
         async with asyncio.timeout(_SMTP_FOR):
-            wire = await way._connected()  # noqa: SLF001 - all that comes before a mail, and no mail
-        wire.part()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await wire.over
-        wire.abort()
+            await way.knock()
     finally:
         await asyncio.sleep(0.1)  # in which what was closed on our side closes on the other
 

@@ -96,6 +96,15 @@ class Smtp:
         for _ in range(self._connections):
             self._free.release()
 
+    async def knock(self) -> None:
+        """All that comes before a mail, and no mail: connects, secures, logs in, and parts. Raises :class:`DeliveryFailed`."""
+        wire = await self._connected()
+        wire.part()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await wire.over
+        wire.abort()
+
     def _rested(self) -> Wire | None:
         while self._idle:
             wire = self._idle.pop()
