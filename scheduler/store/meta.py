@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
-from scheduler.store import schema
+from scheduler.store import schema, upsert
 
 
 def get(db: Connection, key: str) -> str | None:
@@ -17,8 +17,8 @@ def get(db: Connection, key: str) -> str | None:
 
 def put(db: Connection, key: str, value: str) -> None:
     """Keeps a text under this key, in the caller's transaction."""
-    if not db.execute(update(schema.meta).where(schema.meta.c.key == key).values(value=value)).rowcount:
-        db.execute(schema.meta.insert().values(key=key, value=value))
+    kept = upsert.inserted(db, schema.meta).values(key=key, value=value)
+    db.execute(kept.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
 
 
 def drop(db: Connection, key: str) -> None:

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Text, case, cast, delete, literal, or_, selec
 from scheduler.record import DeliveryState, address_of
 from scheduler.store.engine import Store
 from scheduler.store.schema import Instant, asks, called_off, deliveries, forgotten, mailings, reports, subscribers
-from scheduler.store.subscribers.values import hash_of, inserted, secret_in
+from scheduler.store.subscribers.values import hash_of, secret_in
 from scheduler.store.trail import Entry, append
+from scheduler.store.upsert import inserted
 
 ERASED = "forgotten:"
 """With its number behind it, what stands in a delivery for an address that was erased."""

@@ -20,7 +20,6 @@ from scheduler.store.subscribers.values import (
     Subscriber,
     forgotten_among,
     hash_of,
-    inserted,
     secret,
     secret_in,
     subscriber,
@@ -28,6 +27,7 @@ from scheduler.store.subscribers.values import (
     who,
 )
 from scheduler.store.trail import Entry, append
+from scheduler.store.upsert import inserted
 
 READER = "reader"
 """Who acts on the trail when somebody follows a link of his own."""

@@ -28,8 +28,9 @@ from sqlalchemy import (
 from scheduler.record import Membership, address_of
 from scheduler.store.engine import Store
 from scheduler.store.schema import meta, micros, subscribers
-from scheduler.store.subscribers.values import forgotten_among, hash_of, insert_for, inserted, secret, token_of
+from scheduler.store.subscribers.values import forgotten_among, hash_of, secret, token_of
 from scheduler.store.trail import Entry, append
+from scheduler.store.upsert import insert_for, inserted
 
 STEP = 500
 """So many rows are written in one transaction, which no lift waits for longer than it may."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Row, Select, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, Select, select
 
 from scheduler.record import Membership
 from scheduler.store import meta
 from scheduler.store.engine import Store
 from scheduler.store.schema import forgotten, subscribers
 from scheduler.store.schema import meta as notes
+from scheduler.store.upsert import inserted
 
 _SECRET = "mail_secret"  # noqa: S105 - its name
 
@@ -79,18 +79,6 @@ def hash_of(key: bytes, address: str) -> str:
 def who(key: bytes, address: str) -> str:
     """What stands for an address on the trail."""
     return hash_of(key, address)[:12]
-
-
-def insert_for(dialect: Dialect, table: Table) -> sqlite.Insert:
-    """An INSERT that can say what happens ON CONFLICT: both databases have it, SQLAlchemy writes it apart."""
-    if dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)  # type: ignore[return-value]  # the same methods
-
-
-def inserted(db: Connection, table: Table) -> sqlite.Insert:
-    """What `insert_for` gives, for this connection."""
-    return insert_for(db.dialect, table)
 
 
 def forgotten_among(db: Connection, hashes: Collection[str]) -> set[str]:
