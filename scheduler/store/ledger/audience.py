@@ -83,6 +83,7 @@ def freeze(store: Store, mailing: Mailing, *, now: datetime) -> int | None:
     """
     waiting = and_(mailings.c.id == mailing.id, mailings.c.frozen_at.is_(None))
     at = select(mailings.c.revision, mailings.c.frozen_to, mailings.c.segments).where(waiting)
+    # Alone: who is erased this moment must be found in what is written down, and two of us must not owe one person two mails.
     with store.write() as db:
         place = db.execute(at.with_for_update()).one_or_none()
         if place is None:
@@ -183,7 +184,8 @@ def _owe(db: Connection, mailing: Mailing, people: _People, *, segment: int, now
         "settled_at": case((suppressed, literal(now, Instant)), else_=null()),
     }
     rows = select(*values.values()).select_from(who).where(~already.exists())
-    return db.execute(insert(deliveries).from_select(list(values), rows)).rowcount
+    adding = insert(deliveries).from_select(list(values), rows)
+    return db.execute(adding, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _take_over(db: Connection, mailing: Mailing, *, after: int, last: int, segment: int, now: datetime) -> int:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, exists, insert, literal, select
+from sqlalchemy import Connection, Text, bindparam, exists, insert, literal, select
 
 from scheduler.record import Purpose, State
 from scheduler.store.schema import Instant, mailings, records
@@ -51,12 +51,16 @@ def owe_default(
     What was lifted by another in the very same instants owes its mail already.
     """
     lifted = select(
-        records.c.id, records.c.revision, literal(Purpose.RELEASE), bindparam("list"), literal(owed_at, Instant)
+        records.c.id,
+        records.c.revision,
+        literal(Purpose.RELEASE),
+        bindparam("list", type_=Text),
+        literal(owed_at, Instant),
     ).where(
         records.c.released_at.between(released_at, until),
         records.c.lists.is_(None),
         records.c.state == State.RELEASED,
-        ~exists().where(mailings.c.record_id == records.c.id, mailings.c.list == bindparam("list")),
+        ~exists().where(mailings.c.record_id == records.c.id, mailings.c.list == bindparam("list", type_=Text)),
     )
     columns = [mailings.c.record_id, mailings.c.revision, mailings.c.purpose, mailings.c.list, mailings.c.owed_at]
     for name in default_lists:
