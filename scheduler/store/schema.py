@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+# Text sorts by its bytes, as SQLite's does, whatever the server's language: else feeds would differ from machine to machine.
+_Text = Text().with_variant(Text(collation="C"), "postgresql")
+
 # SQLite numbers rows by itself only where the type is exactly INTEGER.
 _RowId = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -80,29 +83,29 @@ metadata = MetaData()
 meta = Table(
     "meta",
     metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", _Text, primary_key=True),
+    Column("value", _Text, nullable=False),
 )
 
 # The row the lift updates: narrow, since SQLite rewrites the whole row. Texts are in `revisions`.
 records = Table(
     "records",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("uuid", Text, nullable=False, unique=True),
-    Column("tag", Text, nullable=False, unique=True),  # for ever, whatever becomes of the newsroom's address
-    Column("origin", Text, nullable=False),
-    Column("digest", Text, nullable=False),  # of the file as last read, accepted or refused
-    Column("state", Text, nullable=False),
+    Column("id", _Text, primary_key=True),
+    Column("uuid", _Text, nullable=False, unique=True),
+    Column("tag", _Text, nullable=False, unique=True),  # for ever, whatever becomes of the newsroom's address
+    Column("origin", _Text, nullable=False),
+    Column("digest", _Text, nullable=False),  # of the file as last read, accepted or refused
+    Column("state", _Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("lift_at", Instant),  # null: a person lifts it
-    Column("settled_by", Text),  # who decided the lift by command; null: the file did
-    Column("reason", Text),
-    Column("lists", Text),  # JSON; null: the default lists
+    Column("settled_by", _Text),  # who decided the lift by command; null: the file did
+    Column("reason", _Text),
+    Column("lists", _Text),  # JSON; null: the default lists
     Column("accepted_at", Instant, nullable=False),
     Column("released_at", Instant),
     Column("changed_at", Instant),  # last significant change after the release
-    Column("retraction", Text),  # what readers are told in its place
+    Column("retraction", _Text),  # what readers are told in its place
     Column("vanished", Integer, nullable=False, default=0),
     CheckConstraint(_known("state", State), name="record_state_is_known"),
     CheckConstraint(
@@ -137,23 +140,23 @@ records_by_change = Index(
 revisions = Table(
     "revisions",
     metadata,
-    Column("record_id", Text, ForeignKey("records.id"), primary_key=True),
+    Column("record_id", _Text, ForeignKey("records.id"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("digest", Text, nullable=False),
+    Column("digest", _Text, nullable=False),
     Column("accepted_at", Instant, nullable=False),
-    Column("embargo_kind", Text, nullable=False),
-    Column("embargo_words", Text, nullable=False),
-    Column("embargo_source", Text, nullable=False),  # "metadata" or "text"
-    Column("lift_local", Text),
-    Column("lift_zone", Text, nullable=False),
-    Column("tz_version", Text, nullable=False),
-    Column("candidates", Text, nullable=False),  # JSON
-    Column("unfit", Text),  # why this text may not go out, whatever the time
-    Column("fields", Text, nullable=False),  # JSON: topics, attribution, questions …
-    Column("title", Text, nullable=False),
-    Column("summary", Text, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("html", Text, nullable=False),
+    Column("embargo_kind", _Text, nullable=False),
+    Column("embargo_words", _Text, nullable=False),
+    Column("embargo_source", _Text, nullable=False),  # "metadata" or "text"
+    Column("lift_local", _Text),
+    Column("lift_zone", _Text, nullable=False),
+    Column("tz_version", _Text, nullable=False),
+    Column("candidates", _Text, nullable=False),  # JSON
+    Column("unfit", _Text),  # why this text may not go out, whatever the time
+    Column("fields", _Text, nullable=False),  # JSON: topics, attribution, questions …
+    Column("title", _Text, nullable=False),
+    Column("summary", _Text, nullable=False),
+    Column("text", _Text, nullable=False),
+    Column("html", _Text, nullable=False),
 )
 
 # An attachment's bytes, in pieces: the write lock is never held for longer than one of them takes. An upload that was broken off
@@ -161,7 +164,7 @@ revisions = Table(
 attachment_chunks = Table(
     "attachment_chunks",
     metadata,
-    Column("upload", Text, primary_key=True),
+    Column("upload", _Text, primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
 )
@@ -170,8 +173,8 @@ attachment_chunks = Table(
 attachments = Table(
     "attachments",
     metadata,
-    Column("digest", Text, primary_key=True),
-    Column("upload", Text, nullable=False, unique=True),
+    Column("digest", _Text, primary_key=True),
+    Column("upload", _Text, nullable=False, unique=True),
     Column("size", Integer, nullable=False),
 )
 
@@ -179,20 +182,20 @@ attachments = Table(
 revision_attachments = Table(
     "revision_attachments",
     metadata,
-    Column("record_id", Text, primary_key=True),
+    Column("record_id", _Text, primary_key=True),
     Column("revision", Integer, primary_key=True, autoincrement=False),
-    Column("digest", Text, ForeignKey("attachments.digest"), primary_key=True),
+    Column("digest", _Text, ForeignKey("attachments.digest"), primary_key=True),
     ForeignKeyConstraint(["record_id", "revision"], ["revisions.record_id", "revisions.number"]),
 )
 
 refusals = Table(
     "refusals",
     metadata,
-    Column("origin", Text, primary_key=True),
-    Column("digest", Text, nullable=False),
+    Column("origin", _Text, primary_key=True),
+    Column("digest", _Text, nullable=False),
     Column("line", Integer),
-    Column("problem", Text, nullable=False),
-    Column("remedy", Text, nullable=False),
+    Column("problem", _Text, nullable=False),
+    Column("remedy", _Text, nullable=False),
     Column("refused_at", Instant, nullable=False),
 )
 
@@ -200,10 +203,10 @@ mailings = Table(
     "mailings",
     metadata,
     Column("id", _RowId, primary_key=True),
-    Column("record_id", Text, nullable=False),
+    Column("record_id", _Text, nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("purpose", Text, nullable=False),
-    Column("list", Text, nullable=False),
+    Column("purpose", _Text, nullable=False),
+    Column("list", _Text, nullable=False),
     Column("owed_at", Instant, nullable=False),
     Column("frozen_at", Instant),
     Column("frozen_to", _RowId, nullable=False, server_default="0"),  # so far the audience has been written down
@@ -225,12 +228,12 @@ deliveries = Table(
     Column("mailing_id", _RowId, ForeignKey("mailings.id"), nullable=False),
     Column("segment", Integer, nullable=False),
     Column("subscriber_id", _RowId),  # null: written before there were subscribers
-    Column("record_id", Text, nullable=False),
+    Column("record_id", _Text, nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("purpose", Text, nullable=False),
-    Column("recipient", Text, nullable=False),
-    Column("address", Text, nullable=False),  # the recipient's, bare and in lower case: what tells people apart
-    Column("state", Text, nullable=False),
+    Column("purpose", _Text, nullable=False),
+    Column("recipient", _Text, nullable=False),
+    Column("address", _Text, nullable=False),  # the recipient's, bare and in lower case: what tells people apart
+    Column("state", _Text, nullable=False),
     Column("priority", Integer, nullable=False),  # 0: corrections and retractions; 1: short lists; 2: long ones
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
@@ -238,10 +241,10 @@ deliveries = Table(
     Column(
         "repeats", Integer, nullable=False, default=0
     ),  # how often it was sent again unasked, since it may not have arrived
-    Column("worker", Text),
+    Column("worker", _Text),
     Column("lease_until", Instant),
-    Column("message_id", Text),
-    Column("problem", Text),
+    Column("message_id", _Text),
+    Column("problem", _Text),
     Column("settled_at", Instant),
     CheckConstraint(_known("state", DeliveryState), name="delivery_state_is_known"),
     CheckConstraint("(state IN ('claimed', 'sending')) = (worker IS NOT NULL)", name="work_in_hand_has_a_worker"),
@@ -278,17 +281,17 @@ subscribers = Table(
     "subscribers",
     metadata,
     Column("id", _RowId, primary_key=True),
-    Column("list", Text, nullable=False),
-    Column("address", Text, nullable=False),  # bare and in lower case
-    Column("recipient", Text, nullable=False),  # bare or as Name <address>
-    Column("token", Text, nullable=False, unique=True),
-    Column("state", Text, nullable=False),
-    Column("origin", Text, nullable=False),  # office: settings or file; form; command
+    Column("list", _Text, nullable=False),
+    Column("address", _Text, nullable=False),  # bare and in lower case
+    Column("recipient", _Text, nullable=False),  # bare or as Name <address>
+    Column("token", _Text, nullable=False, unique=True),
+    Column("state", _Text, nullable=False),
+    Column("origin", _Text, nullable=False),  # office: settings or file; form; command
     Column("listed", Integer, nullable=False),  # 0: kept to remember how it stands, no part of an audience
     Column("reading", Integer, nullable=False, default=0),  # the reading of the office's lists that last named it
     Column("since_at", Instant, nullable=False),  # since when it is in its state
-    Column("reason", Text),  # why it is in its state
-    Column("consent", Text),  # JSON: when it was asked for, confirmed, from where, and the wording agreed to
+    Column("reason", _Text),  # why it is in its state
+    Column("consent", _Text),  # JSON: when it was asked for, confirmed, from where, and the wording agreed to
     CheckConstraint(_known("state", Membership), name="membership_is_known"),
     UniqueConstraint("list", "address", name="a_person_is_on_a_list_once"),
 )
@@ -300,17 +303,17 @@ asks = Table(
     "asks",
     metadata,
     Column("id", _RowId, primary_key=True),
-    Column("token", Text, nullable=False, unique=True),
-    Column("address", Text, nullable=False),
-    Column("recipient", Text, nullable=False),
-    Column("lists", Text, nullable=False),  # JSON
-    Column("wording", Text, nullable=False),
-    Column("asked_from", Text, nullable=False),
+    Column("token", _Text, nullable=False, unique=True),
+    Column("address", _Text, nullable=False),
+    Column("recipient", _Text, nullable=False),
+    Column("lists", _Text, nullable=False),  # JSON
+    Column("wording", _Text, nullable=False),
+    Column("asked_from", _Text, nullable=False),
     Column("asked_at", Instant, nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("announced_at", Instant),  # its mail may have gone from here on
     Column("sent_at", Instant),
-    Column("problem", Text),
+    Column("problem", _Text),
     Column("confirmed_at", Instant),
 )
 Index("asks_by_address", asks.c.address, asks.c.asked_at)
@@ -324,7 +327,7 @@ Index(
 forgotten = Table(
     "forgotten",
     metadata,
-    Column("hash", Text, primary_key=True),
+    Column("hash", _Text, primary_key=True),
     Column("forgotten_at", Instant, nullable=False),
 )
 
@@ -333,13 +336,13 @@ reports = Table(
     "reports",
     metadata,
     Column("id", _RowId, primary_key=True),
-    Column("digest", Text, nullable=False, unique=True),  # of the message that brought it: a report counts once
+    Column("digest", _Text, nullable=False, unique=True),  # of the message that brought it: a report counts once
     Column("at", Instant, nullable=False),
-    Column("kind", Text, nullable=False),
+    Column("kind", _Text, nullable=False),
     Column("subscriber_id", _RowId, index=True),
     Column("delivery_id", _RowId),
-    Column("status", Text),  # RFC 3463
-    Column("detail", Text),
+    Column("status", _Text),  # RFC 3463
+    Column("detail", _Text),
 )
 
 trail = Table(
@@ -347,13 +350,13 @@ trail = Table(
     metadata,
     Column("seq", _RowId, primary_key=True, autoincrement=False),
     Column("at", Instant, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("record_id", Text),
+    Column("actor", _Text, nullable=False),
+    Column("event", _Text, nullable=False),
+    Column("record_id", _Text),
     Column("revision", Integer),
-    Column("detail", Text, nullable=False),  # canonical JSON
-    Column("previous", Text, nullable=False),
-    Column("hash", Text, nullable=False),
+    Column("detail", _Text, nullable=False),  # canonical JSON
+    Column("previous", _Text, nullable=False),
+    Column("hash", _Text, nullable=False),
 )
 
 # One row: the trail's end. Taking it for update puts writers of the trail in a queue.
@@ -362,6 +365,6 @@ trail_head = Table(
     metadata,
     Column("only", Integer, primary_key=True, autoincrement=False),
     Column("seq", _RowId, nullable=False),
-    Column("hash", Text, nullable=False),
+    Column("hash", _Text, nullable=False),
     CheckConstraint('"only" = 1', name="there_is_one_trail"),
 )
