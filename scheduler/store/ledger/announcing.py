@@ -33,7 +33,7 @@ def announce(
         standing(epochs)
         .where(deliveries.c.worker == worker, deliveries.c.state == DeliveryState.CLAIMED)
         # What corrects or retracts a record meanwhile waits: its audience must find these mails announced.
-        .with_for_update(read=True, of=[deliveries, records])
+        .with_for_update(read=True, of=records)
     )
     rows = [row for row in db.execute(held) if epochs[row.id] == row.epoch]
     changed = {row.id for row in rows if is_behind(row) or out_of_date(row)}
@@ -67,6 +67,10 @@ def _suppress(db: Connection, ids: Sequence[int], *, worker: str, now: datetime)
         )
     )
     left = db.execute(found).all()
+    if left:
+        # Whoever writes an audience down this moment looks for what is suppressed, to take it over: one after the other.
+        theirs = select(mailings.c.id).where(mailings.c.record_id.in_({row.record_id for row in left}))
+        db.execute(theirs.order_by(mailings.c.id).with_for_update(read=True)).all()
     for row in left:
         mine = and_(
             deliveries.c.id == row.id, deliveries.c.worker == worker, deliveries.c.state == DeliveryState.CLAIMED

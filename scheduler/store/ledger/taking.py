@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, update
 
 from scheduler.record import Delivery, DeliveryState, Purpose, State
 from scheduler.store import subscribers as people
@@ -61,6 +61,15 @@ def due(priority: int, now: datetime) -> Select[int]:
         )
         .order_by(deliveries.c.due_at, deliveries.c.id)
     )
+
+
+def lock(db: Connection, *which: ColumnElement[bool], skip: bool = False, limit: int | None = None) -> list[int]:
+    """Locks these deliveries, and gives their ids; on SQLite whoever writes has them all.
+
+    Always by id, so that two who want the same ones never wait for each other. `skip`: not those that another has locked.
+    """
+    rows = select(deliveries.c.id).where(*which).order_by(deliveries.c.id).limit(limit)
+    return list(db.execute(rows.with_for_update(of=deliveries, skip_locked=skip)).scalars())
 
 
 def standing(ids: Collection[int]) -> Select[Any]:

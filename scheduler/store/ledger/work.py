@@ -14,7 +14,7 @@ from scheduler.store import subscribers as people
 from scheduler.store.engine import Store
 from scheduler.store.ledger.announcing import HELD, announce
 from scheduler.store.ledger.audience import PRIORITIES, TO_SOMEBODY
-from scheduler.store.ledger.taking import OUT_OF_DATE, UNTAKEN, claim, due
+from scheduler.store.ledger.taking import OUT_OF_DATE, UNTAKEN, claim, due, lock
 from scheduler.store.schema import Instant, called_off, deliveries, mailings
 
 STEP = 1000
@@ -69,7 +69,10 @@ def turn(
 
     What is not among the answer's ``mine`` must not be sent: it is another's by now, was called off, or its reader has left.
     """
-    with store.write() as db:
+    # Beside other workers: it changes rows that this worker holds, and takes such as nobody has locked.
+    with store.write(alone=False) as db:
+        held = [*(each.id for each in outcomes), *(each.id for each, _ in wanted)]
+        lock(db, deliveries.c.id.in_(held), deliveries.c.worker == worker)
         _settle(db, outcomes, worker=worker, now=now)
         mine = announce(db, wanted, worker=worker, now=now, lease_for=lease_for)
         take = claim(db, worker=worker, now=now, lease_for=lease_for, limit=limit)
@@ -79,14 +82,16 @@ def turn(
 def renew(store: Store, ids: Collection[int], *, worker: str, now: datetime, lease_for: timedelta) -> None:
     """Says that `worker` has these in hand: their leases run on."""
     mine = and_(deliveries.c.id.in_(ids), deliveries.c.worker == worker)
-    with store.write() as db:
+    with store.write(alone=False) as db:
+        lock(db, mine)
         db.execute(update(deliveries).where(mine).values(lease_until=now + lease_for))
 
 
 def give_back(store: Store, *, worker: str) -> int:
     """What `worker` has taken and not announced is anybody's again. Gives how many."""
     mine = and_(deliveries.c.worker == worker, deliveries.c.state == DeliveryState.CLAIMED)
-    with store.write() as db:
+    with store.write(alone=False) as db:
+        lock(db, mine)
         return db.execute(update(deliveries).where(mine).values(UNTAKEN)).rowcount
 
 
@@ -96,11 +101,13 @@ def recover(store: Store, *, now: datetime) -> tuple[int, int]:
     with store.read() as db:
         if db.execute(select(deliveries.c.id).where(ended).limit(1)).scalar() is None:
             return 0, 0
-    with store.write() as db:
-        again = db.execute(update(deliveries).where(ended, deliveries.c.state == DeliveryState.CLAIMED).values(UNTAKEN))
+    with store.write(alone=False) as db:
+        # What is locked is in somebody's hands this moment: another's who takes it back, or its worker's after all.
+        taken = deliveries.c.id.in_(lock(db, ended, skip=True))
+        again = db.execute(update(deliveries).where(taken, deliveries.c.state == DeliveryState.CLAIMED).values(UNTAKEN))
         unknown = db.execute(
             update(deliveries)
-            .where(ended, deliveries.c.state == DeliveryState.SENDING)
+            .where(taken, deliveries.c.state == DeliveryState.SENDING)
             .values(
                 state=DeliveryState.UNCERTAIN,
                 worker=None,
@@ -128,9 +135,8 @@ def repeat(store: Store, *, lists: Collection[str], now: datetime, after: timede
     with store.read() as db:
         if db.execute(select(deliveries.c.id).where(which).limit(1)).scalar() is None:
             return 0
-    some = select(deliveries.c.id).where(which).limit(STEP)
-    with store.write() as db:
-        again = update(deliveries).where(deliveries.c.id.in_(some), which)
+    with store.write(alone=False) as db:
+        again = update(deliveries).where(deliveries.c.id.in_(lock(db, which, skip=True, limit=STEP)))
         return db.execute(
             again.values(state=DeliveryState.PENDING, due_at=now + after, repeats=deliveries.c.repeats + 1)
         ).rowcount
