@@ -34,7 +34,7 @@ def keep(store: Store, *, digest: str, chunks: Iterable[bytes], now: datetime) -
     found, size, count, is_whole = hashlib.sha256(), 0, 0, False
     try:
         for data in chunks:
-            with store.write() as db:
+            with store.write(alone=False) as db:  # pieces of its own
                 db.execute(insert(attachment_chunks).values(upload=upload, number=count, data=data))
             found.update(data)
             size += len(data)
