@@ -11,12 +11,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, literal, literal_column, select, text, update
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from scheduler import permissions
 from scheduler.errors import StoreDamaged, StoreRefused
-from scheduler.store import postgres, schema, sqlite
+from scheduler.store import postgres, schema, server, sqlite
 from scheduler.store.trail import GENESIS
 
 
@@ -26,20 +26,21 @@ def _create(db: Connection) -> None:
     db.execute(schema.trail_head.insert().values(only=1, seq=0, hash=GENESIS))
     db.execute(schema.meta.insert().values(key="store_id", value=str(uuid.uuid4())))
     db.execute(schema.meta.insert().values(key="schema", value=str(_NEWEST)))
-    for act in ("UPDATE", "DELETE"):
-        for statement in _append_only(db.dialect.name, act):
-            db.exec_driver_sql(statement)
+    for statement in _append_only(db.dialect.name):
+        db.exec_driver_sql(statement)
 
 
-def _append_only(dialect: str, act: str) -> list[str]:
+def _append_only(dialect: str) -> Iterator[str]:
     """Statements that make the database itself refuse to change a row of the trail."""
-    name, message = f"trail_refuses_{act.lower()}", "the trail is append-only"
-    if dialect == "sqlite":
-        return [f"CREATE TRIGGER {name} BEFORE {act} ON trail BEGIN SELECT RAISE(ABORT, '{message}'); END"]
-    return [
-        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{message}'; END $$",
-        f"CREATE TRIGGER {name} BEFORE {act} ON trail FOR EACH ROW EXECUTE FUNCTION {name}()",
-    ]
+    message = "the trail is append-only"
+    for act in ("UPDATE", "DELETE") if dialect == "sqlite" else ("UPDATE", "DELETE", "TRUNCATE"):
+        name = f"trail_refuses_{act.lower()}"
+        if dialect == "sqlite":
+            yield f"CREATE TRIGGER {name} BEFORE {act} ON trail BEGIN SELECT RAISE(ABORT, '{message}'); END"
+            continue
+        refuse = f"RAISE EXCEPTION '{message}' USING ERRCODE = 'integrity_constraint_violation'"
+        yield f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {refuse}; END $$"
+        yield f"CREATE TRIGGER {name} BEFORE {act} ON trail FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
 
 
 def _attachments(db: Connection) -> None:
@@ -110,8 +111,10 @@ class Store:
                 raise  # a refused row, or a bug
             if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
                 raise self.damaged(error.orig) from error
+            if self.path is None:
+                raise server.refusal(error, self.engine.url) from error
             raise StoreRefused(
-                f"The database {self.path or 'server'} can't be used: {error.orig}. "
+                f"The database {self.path} can't be used: {error.orig}. "
                 "Is its disk full, or another program holding it? `embargo doctor` looks."
             ) from error
 
@@ -237,16 +240,25 @@ def open_store(url: str) -> Store:
             raise StoreRefused(f"database: '{other}' is not supported. Write sqlite:///… or postgresql://…")
     try:
         _migrate(store)
-    except (DatabaseError, sqlite3.DatabaseError) as error:
+    except DatabaseError as error:
         store.close()
-        raise StoreRefused(
-            f"The database {target.render_as_string()} can't be used: {getattr(error, 'orig', error)}. "
-            "If the file is damaged, keep it under another name, and restore the last backup: `embargo restore FILE`."
-        ) from error
+        if store.path is None:
+            raise server.refusal(error, target) from error
+        raise _unusable(target, error.orig) from error
+    except sqlite3.DatabaseError as error:
+        store.close()
+        raise _unusable(target, error) from error
     except StoreRefused:
         store.close()
         raise
     return store
+
+
+def _unusable(target: URL, found: object) -> StoreRefused:
+    return StoreRefused(
+        f"The database {target.render_as_string()} can't be used: {found}. "
+        "If the file is damaged, keep it under another name, and restore the last backup: `embargo restore FILE`."
+    )
 
 
 def version(db: Connection) -> int:
@@ -270,6 +282,8 @@ def version(db: Connection) -> int:
 
 def _migrate(store: Store) -> None:
     with store.engine.connect() as db, db.begin():
+        if store.path is None:
+            server.require_version(db)
         version(db)  # before anything is changed
     with store.engine.connect() as db:
         if store.path is not None:

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-OLDEST = 15
-"""The oldest major version."""
+from scheduler.store import server
 
 WRITE_LOCK = 0x656D6261  # "emba"
 """The key of the advisory lock that a transaction which decides holds to its end."""
@@ -45,6 +44,7 @@ def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool =
         else {"poolclass": NullPool}
     )
     engine = create_engine(target.set(drivername="postgresql+psycopg"), hide_parameters=True, connect_args=wire, **pool)
+    server.hush(engine)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _entry: ConnectionPoolEntry) -> None:
@@ -62,6 +62,8 @@ def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool =
                 cursor.execute(f"SET {name} = {int(value)}")
             cursor.execute("SET tcp_keepalives_count = 3")
             cursor.execute("SET TIME ZONE 'UTC'")
+            # Each statement sees what was committed before it: a row is looked at after its lock is had.
+            cursor.execute("SET default_transaction_isolation = 'read committed'")
         connection.commit()
 
     @event.listens_for(engine, "begin")

@@ -117,7 +117,7 @@ def keep(
     if whose is not None:
         values |= {"subscriber_id": whose.subscriber_id, "delivery_id": whose.delivery_id}
     try:
-        with store.write() as db:
+        with store.write() as db:  # alone: who is erased this moment must be found in it
             if db.execute(select(reports.c.id).where(reports.c.digest == digest)).scalar() is not None:
                 return False
             db.execute(insert(reports).values(**values))

@@ -10,6 +10,7 @@ from scheduler.cli import say
 from scheduler.cli.app import missing
 from scheduler.cli.care import proved
 from scheduler.cli.clock import look_at_clock
+from scheduler.cli.doctor import served
 from scheduler.cli.doctor.finding import Check, Finding, judged, safely
 from scheduler.config import Config
 from scheduler.daemon.lock import is_running
@@ -23,6 +24,8 @@ def examine(settings: Config, now: datetime) -> Iterator[Finding]:
     """The database, then what it says of trail, service, clock, place, lists and lifts."""
     why = "Every record, list, mail and decision is in it."
     remedy = "If it is damaged, stop the service, keep the file under another name, and `embargo restore FILE`."
+    if not settings.database.startswith("sqlite"):
+        remedy = "Nothing is lifted, taken in or mailed until it can be used again; the service goes on trying."
     try:
         none = missing(settings.database)
         store = None if none else open_store(settings.database)
@@ -37,6 +40,7 @@ def examine(settings: Config, now: datetime) -> Iterator[Finding]:
         damage = store.damage()
         yield judged(f"database: {damage or 'sound'}", good=not damage, why=why, remedy=remedy)
         looks: dict[str, Check] = {
+            **({} if store.path else {"server": partial(served.examine, store)}),
             "trail": partial(_trail, store),
             "service": partial(_service, store),
             "clock": partial(_clock, store, settings),
