@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ from scheduler.pipeline import accept, decide
 from scheduler.pipeline.accept import Policy
 from scheduler.record import Standing
 from scheduler.store import Store, moves, open_store, records, trail
+from scheduler.store.postgres import WRITE_LOCK
 
 PATIENCE = 30.0
 
@@ -75,6 +77,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         wanted = metafunc.config.getoption("--database")
         both = "office" in metafunc.fixturenames
         named = (["sqlite", "postgresql"] if both else ["sqlite"]) if wanted == "both" else [wanted]
+        if only := metafunc.definition.get_closest_marker("sqlite_only"):
+            skipped = pytest.param("sqlite", marks=pytest.mark.skip(reason=f"SQLite alone: {only.args[0]}"))
+            named = [skipped if wanted == "postgresql" else "sqlite"]
         metafunc.parametrize("database", named, indirect=True, scope="function")
 
 
@@ -90,6 +95,51 @@ def server() -> Iterator[Server]:
 def database(request: pytest.FixtureRequest) -> str:
     """What `database:` states: a file in the newsroom's folder, or an empty database on the server."""
     return SQLITE if request.param == "sqlite" else request.getfixturevalue("server").new()
+
+
+def placed(database: str, folder: Path) -> str:
+    """The same database as in a newsroom's settings, for those who stand elsewhere than in its folder."""
+    return database.replace("sqlite:///", f"sqlite:///{folder}/")
+
+
+def asked(url: str, *statements: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Statements given to a database past the store, each for itself, with SQLite's `?` for parameters; the rows of the last one.
+
+    A trigger is dropped as SQLite has it: by its name alone.
+    """
+    rows: list[tuple[Any, ...]] = []
+    if not url.startswith("sqlite:///"):
+        with psycopg.connect(url, autocommit=True) as server:
+            for statement in statements:
+                said = f"{statement} ON trail" if statement.startswith("DROP TRIGGER trail_") else statement
+                done = server.execute(said.replace("?", "%s"), parameters or None)  # type: ignore[arg-type]
+                rows = done.fetchall() if done.description else []
+        return rows
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=20)) as db:
+        for statement in statements:
+            rows = db.execute(statement, parameters).fetchall()
+    return rows
+
+
+class DatabaseErrors:
+    """What each driver raises, for those who go past the store."""
+
+    refused = (sqlite3.IntegrityError, psycopg.errors.IntegrityError)
+    not_there = (sqlite3.OperationalError, psycopg.errors.UndefinedTable)
+
+
+@contextlib.contextmanager
+def locked(url: str) -> Iterator[str]:
+    """Another program that keeps the database from all who would write; gives what they are told after a while."""
+    if url.startswith("sqlite:///"):
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield "database is locked"
+            db.execute("ROLLBACK")
+        return
+    with psycopg.connect(url) as server:
+        server.execute(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")  # type: ignore[arg-type]  # our own text
+        yield "canceling statement due to lock timeout"
 
 
 def free_port() -> int:
@@ -136,11 +186,21 @@ class House:
 
     folder: Path
     port: int
+    database: str
     service: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
     def config(self) -> Path:
         return self.folder / "config.yaml"
+
+    @property
+    def url(self) -> str:
+        """The address of its database, wherever one stands."""
+        return placed(self.database, self.folder)
+
+    def raw(self, *statements: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """What `asked` gives, of its database."""
+        return asked(self.url, *statements, parameters=parameters)
 
     @property
     def log(self) -> str:
@@ -217,7 +277,7 @@ class House:
 def house(tmp_path: Path, database: str) -> Iterator[House]:
     """A newsroom with its settings; nothing runs yet."""
     port = free_port()
-    made = House(tmp_path, port)
+    made = House(tmp_path, port, database)
     made.config.write_text(SETTINGS.format(port=port, database=database), "utf-8")
     (tmp_path / "records").mkdir(mode=0o700)
     yield made
@@ -345,23 +405,16 @@ class Office:
     def events(self, record_id: str | None = None) -> list[str]:
         return [row.event for row in self.trail(record_id)]
 
+    @property
+    def url(self) -> str:
+        """The address of its database."""
+        if self.store.path is not None:
+            return f"sqlite:///{self.store.path}"
+        return self.store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
     def raw(self, *statements: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Statements given to the database past the store, with SQLite's `?` for parameters; the rows of the last one."""
-        rows: list[tuple[Any, ...]] = []
-        if self.store.path is None:
-            url = self.store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-            with psycopg.connect(url, autocommit=True) as server:
-                for statement in statements:
-                    done = server.execute(statement.replace("?", "%s"), parameters or None)  # type: ignore[arg-type]
-                    rows = done.fetchall() if done.description else []
-            return rows
-        db = sqlite3.connect(self.store.path, isolation_level=None)
-        try:
-            for statement in statements:
-                rows = db.execute(statement, parameters).fetchall()
-        finally:
-            db.close()
-        return rows
+        """What `asked` gives, of its database."""
+        return asked(self.url, *statements, parameters=parameters)
 
 
 @pytest.fixture(scope="session")
@@ -375,6 +428,6 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 @pytest.fixture
 def office(tmp_path: Path, parts: Parts, database: str) -> Iterator[Office]:
     """A newsroom's pipeline in this process."""
-    store = open_store(database.replace("sqlite:///", f"sqlite:///{tmp_path}/"))
+    store = open_store(placed(database, tmp_path))
     yield Office(tmp_path, parts, store)
     store.close()

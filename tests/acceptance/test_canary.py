@@ -13,7 +13,6 @@ import re
 import resource
 import shutil
 import socket
-import sqlite3
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import Office, ahead, eventually, words
+from conftest import Office, ahead, eventually, locked, words
 
 from scheduler.outlets.site import Site
 from scheduler.pipeline.release import Projection
@@ -287,8 +286,7 @@ REFUSED = {"unknown-key", "bad-yaml", "no-list", "no-time", "bad-source", "no-la
 
 
 def rows(house, query, *parameters):
-    with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db", timeout=20)) as db:
-        return db.execute(query, parameters).fetchall()
+    return house.raw(query, parameters=parameters)
 
 
 def mails(house):
@@ -359,11 +357,9 @@ def fail(house):
     eventually(lambda: house.log.count("intake_failed") > told, "the full disk to be told")
     resource.prlimit(house.service.pid, resource.RLIMIT_FSIZE, (hard, hard))
     eventually(lambda: "unwritten" in states(house)["held"], "it to be taken in after all")
-    with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db", isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
+    with locked(house.url) as told_of:
         house.write(f"{named('waiting')}.md", text(HELD, tag="locked", embargo=LATER))
-        eventually(lambda: "database is locked" in house.log, "the locked database to be told", patience=60)
-        db.execute("ROLLBACK")
+        eventually(lambda: told_of in house.log, "the locked database to be told", patience=60)
     eventually(lambda: "waiting" in states(house)["held"], "it to be taken in after all")
 
 

@@ -24,7 +24,7 @@ def public(house):
     text = house.config.read_text("utf-8").replace("default: true", "default: true, public: true")
     house.config.write_text(text, "utf-8")
     house.start()
-    store = open_store(f"sqlite:///{house.folder}/var/embargo.db")
+    store = open_store(house.url)
     eventually(lambda: ask(house.port, "/subscribe")[0] == 200, "the web server")
     yield store
     store.close()

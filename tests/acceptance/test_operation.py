@@ -9,7 +9,6 @@ import queue
 import re
 import signal
 import socket
-import sqlite3
 import threading
 import urllib.error
 import urllib.request
@@ -18,7 +17,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from conftest import ahead, eventually, free_port, words
+from conftest import ahead, eventually, free_port, locked, words
 
 from scheduler import config, shipped
 from scheduler.daemon.sources import Sources
@@ -151,13 +150,11 @@ def test_a_database_that_another_holds_locked_does_not_make_the_service_look_dea
     house.record("one", embargo=LATER)
     house.start()
     eventually(lambda: held(house, "one"), "the record to be held")
-    with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db", isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
+    with locked(house.url):
         while not manager.empty():
             manager.get()
         for _ in range(4):
             until(manager, "WATCHDOG")
-        db.execute("ROLLBACK")
 
 
 def test_an_edit_of_a_secret_is_taken_up_and_what_it_lacked_may_come_later(house):

@@ -11,7 +11,6 @@ import random
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -84,8 +83,7 @@ def trail(house):
 
 
 def rows(house, query):
-    with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db", timeout=20)) as db:
-        return db.execute(query).fetchall()
+    return house.raw(query)
 
 
 def state(house, record_id):
@@ -142,8 +140,7 @@ def test_many_records_lift_together_and_the_feed_carries_every_one(house):
         house.record(f"n{number}", embargo=LATER, title=f"{CANARY}{number}.")
     eventually(lambda: rows(house, "SELECT count(*) FROM records")[0][0] == 300, "all to be accepted", patience=90)
     lift_at = ahead(4)
-    with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db", timeout=20)) as db, db:
-        db.execute("UPDATE records SET lift_at = ?", (round(lift_at.timestamp() * 1e6),))
+    house.raw("UPDATE records SET lift_at = ?", parameters=(round(lift_at.timestamp() * 1e6),))
     watcher = seen(watch(house, f"<title>{CANARY}", 300))
     assert watcher.first_seen >= lift_at
     assert watcher.first_count == 300  # nobody sees half of them

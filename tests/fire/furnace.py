@@ -108,9 +108,7 @@ def run(
                 told(str(report))
         _come_to_its_end(house, wall, lifts)
         reader.stop()
-        office = Office(
-            house.folder, build(config.read(house.config)), open_store(f"sqlite:///{house.folder}/var/embargo.db")
-        )
+        office = Office(house.folder, build(config.read(house.config)), open_store(house.url))
         try:
             _count(office, server, lifts, report, f"smtp://127.0.0.1:{port}")
         finally:

@@ -8,7 +8,6 @@ import email
 import re
 import resource
 import socket
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 
 import libfaketime
 import pytest
-from conftest import House, eventually
+from conftest import SQLITE, DatabaseErrors, House, eventually
 
 _FAKETIME = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
 
@@ -108,16 +107,14 @@ def child(house: House, name: str) -> int:
 
 def rows(house: House, query: str) -> list[tuple[Any, ...]]:
     """The rows that the running service's database gives; none while it is being made."""
-    file = house.folder / "var" / "embargo.db"
-    if not file.exists():
+    if not (house.folder / "var" / "embargo.db").exists() and house.database == SQLITE:
         return []
-    with contextlib.closing(sqlite3.connect(file, timeout=20)) as db:
-        try:
-            return db.execute(query).fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
-                raise
-            return []
+    try:
+        return house.raw(query)
+    except DatabaseErrors.not_there as error:
+        if "no such table" not in str(error) and "does not exist" not in str(error):
+            raise
+        return []
 
 
 def state(house: House, record_id: str) -> str | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import ahead, eventually, files_below, words
+from conftest import ahead, eventually, files_below, locked, words
 from kit import projection, send, site_is_whole, sound
 from outdoors import child, no_room, released_at, rows, start, state
 
@@ -140,14 +140,12 @@ def test_a_database_that_another_program_locks_delays_the_lift_and_no_more(house
     lift_at = ahead(3)
     house.record("one", embargo=words(lift_at), title="Quokka")
     eventually(lambda: state(house, "one") == "held", "it to be held")
-    with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db", isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
+    with locked(house.url) as told:
         # The service waits ten seconds for a lock; then it has to say so, and go on trying.
-        eventually(lambda: "database is locked" in house.log, "the alarm")
+        eventually(lambda: told in house.log, "the alarm")
         assert datetime.now(UTC) > lift_at
-        assert db.execute("SELECT state FROM records").fetchall() == [("held",)]
+        assert house.raw("SELECT state FROM records") == [("held",)]
         assert b"Quokka" not in house.site("rss.xml")
-        db.execute("ROLLBACK")
     eventually(lambda: b"Quokka" in house.site("feed.json"), "the release")
     assert service.poll() is None
     eventually(lambda: len(rows(house, "SELECT 1 FROM deliveries WHERE state = 'sent'")) == 2, "the mail")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -30,8 +28,7 @@ class Counting:
 
 
 def rows(house, statement):
-    with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db", timeout=20)) as db, db:
-        return db.execute(statement).fetchall()
+    return house.raw(statement)
 
 
 def worker(house, *arguments):

@@ -22,6 +22,8 @@ from conftest import NOW, ahead, eventually, words
 from scheduler.errors import StoreRefused
 from scheduler.store import backups, fence, open_store, records, trail
 
+pytestmark = pytest.mark.sqlite_only("a server's database is backed up with pg_dump")
+
 DAY = timedelta(days=1)
 KEPT = "backup: {folder: backups/, every: 1d, keep: 2}\n"
 
@@ -252,7 +254,7 @@ def test_a_restored_store_is_fenced_whatever_lies_beside_it(office, beside):
     if beside:
         shutil.copy(office.folder / "aside" / note.name, note)
     assert backups.restore(copy, office.store.path) == 1
-    store = open_store(url(office.store.path))
+    store = open_store(office.url)
     assert fence.examine(store).why
     assert [each.id for each in records.listed(store)] == ["one"]
     with store.read() as db:
@@ -390,7 +392,7 @@ def test_a_backup_of_an_older_version_is_restored(office, tmp_path):
     """A backup that an older version wrote can be restored, and is brought up to date when it is opened."""
     moved_aside(office)
     assert backups.restore(old(tmp_path, 2), office.store.path) == 3
-    store = open_store(url(office.store.path))
+    store = open_store(office.url)
     assert plain(store.path, "SELECT value FROM meta WHERE key = 'schema'") == [("3",)]
     assert fence.examine(store).why
     store.close()

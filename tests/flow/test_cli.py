@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import sqlite3
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -539,11 +538,7 @@ def test_the_proof(house):
     [row] = house.json("trail")
     assert (row["seq"], row["event"], row["record"], row["previous"]) == (1, "accepted", "one", "0" * 64)
     assert "sound 1 rows" in said(house, 0, "trail", "verify")
-    db = sqlite3.connect(house.folder / "var/embargo.db")
-    db.execute("DROP TRIGGER trail_refuses_update")
-    db.execute("UPDATE trail SET actor = 'somebody'")
-    db.commit()
-    db.close()
+    house.raw("DROP TRIGGER trail_refuses_update", "UPDATE trail SET actor = 'somebody'")
     assert "row 1 (accepted, record one): it was changed after it was written." in said(house, 1, "trail", "verify")
     assert "wrong trail: row 1" in said(house, 1, "doctor")
 

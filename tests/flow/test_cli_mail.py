@@ -27,7 +27,7 @@ PEOPLE = 'email;name\nann@example.org;"Lee, Ann"\n=cmd@example.org;=1+1\nzoe@exa
 
 @pytest.fixture
 def store(house):
-    opened = open_store(f"sqlite:///{house.folder}/var/embargo.db")
+    opened = open_store(house.url)
     yield opened
     opened.close()
 

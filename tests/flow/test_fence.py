@@ -19,6 +19,8 @@ from scheduler.errors import StoreRefused
 from scheduler.pipeline.fence import heed_site, repeats
 from scheduler.store import fence, open_store
 
+pytestmark = pytest.mark.sqlite_only("a database on a server is never a copy by mishap, and never fenced")
+
 PAST = "2026-01-05 09:00 America/New_York"
 
 
@@ -31,8 +33,7 @@ def instance(house):
 
 
 def rows(house, query):
-    with contextlib.closing(sqlite3.connect(database(house), timeout=20)) as db:
-        return db.execute(query).fetchall()
+    return house.raw(query)
 
 
 def state(house, record_id="one"):
@@ -242,6 +243,7 @@ KILLS = """
 import os, signal, sys
 from datetime import UTC, datetime
 from scheduler.store import fence, open_store
+
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 def run(folder, count):

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import socket
 import socketserver
-import sqlite3
 import struct
 import threading
 import time
@@ -402,9 +401,8 @@ def test_a_reason_is_asked_for_where_there_is_a_doubt_to_settle(house):
     done = house.run("clock", "trust")
     assert (done.returncode, "Reason" in done.stdout + done.stderr) == (1, False)
     assert "there is nothing to settle" in done.stdout
-    with contextlib.closing(sqlite3.connect(house.folder / "var/embargo.db")) as db, db:
-        db.execute("DROP TRIGGER trail_refuses_update")
-        db.execute("UPDATE trail SET at = at + 3600 * 1000000")  # the clock is behind what was written by it
+    # The clock is behind what was written by it.
+    house.raw("DROP TRIGGER trail_refuses_update", "UPDATE trail SET at = at + CAST(3600 AS BIGINT) * 1000000")
     assert "The clock is suspect" in house.json("queue")["standstill"][0]
     assert "The clock is suspect" in house.run("queue").stdout
     assert (house.run("clock", "trust", "--reason", " ").returncode, house.run("clock").returncode) == (2, 1)

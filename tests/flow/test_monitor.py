@@ -122,7 +122,7 @@ def settings(office):
 @pytest.fixture
 def see(office, settings):
     """A look, through the window that the monitor has; `steady` passes since the last heartbeat."""
-    window = glance.open_window(f"sqlite:///{office.store.path}", patience=timedelta(milliseconds=50))
+    window = glance.open_window(office.url, patience=timedelta(milliseconds=50))
 
     def seen(since_beat=SECOND):
         beat = vitals.read(window)
@@ -277,7 +277,7 @@ def test_a_look_reads_no_table_that_grows_but_by_its_indexes(office):
     def heard(_db, _cursor, statement, parameters, _context, _many):
         asked.add((statement, tuple(parameters)))
 
-    window = glance.open_window(f"sqlite:///{office.store.path}")
+    window = glance.open_window(office.url)
     event.listen(window.engine, "before_cursor_execute", heard)
     look(window, office.parts.config, now=NOW)
     plans = [
@@ -298,7 +298,7 @@ def test_a_look_reads_no_table_that_grows_but_by_its_indexes(office):
 def test_the_window_shows_everything_and_changes_nothing_but_notes(office):
     """Through the monitor's window the database refuses every change but a note, and is not made where it is not there."""
     office.record()
-    window = glance.open_window(f"sqlite:///{office.store.path}")
+    window = glance.open_window(office.url)
     for change in (
         "DELETE FROM revisions",
         "UPDATE records SET state = 'released'",

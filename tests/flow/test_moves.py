@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import Office, words
+from conftest import DatabaseErrors, Office, words
 
 from scheduler.embargo import Kind
 from scheduler.errors import MoveRefused, NotFound
@@ -148,7 +147,7 @@ def test_two_processes_at_the_same_record(office, attempt, rival):
     """Where two processes move the same record at once, one wins and the other is told; the trail tells both."""
     office.record()
     office.clock.pass_by(days=1, hours=attempt)
-    other = Office(office.folder, office.parts, open_store(f"sqlite:///{office.store.path}"), office.clock)
+    other = Office(office.folder, office.parts, open_store(office.url), office.clock)
     ready = threading.Barrier(2)
     won: list[str] = []
 
@@ -319,13 +318,13 @@ def test_a_list_named_twice_holds_nothing_up(office):
         ("UPDATE trail SET actor = 'nobody'", "the trail is append-only"),
         ("DELETE FROM trail", "the trail is append-only"),
         ("INSERT INTO trail_head VALUES (2, 0, '')", "there_is_one_trail"),
-        ("INSERT INTO revisions SELECT * FROM revisions", "UNIQUE"),
+        ("INSERT INTO revisions SELECT * FROM revisions", "UNIQUE|unique"),
     ],
 )
 def test_what_must_never_happen_is_refused_by_the_database(office, statement, constraint):
     """The database itself refuses an early release, attention without a reason, and any change to the trail."""
     office.record()
-    with pytest.raises(sqlite3.IntegrityError, match=constraint):
+    with pytest.raises(DatabaseErrors.refused, match=constraint):
         office.raw(statement)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import shutil
 import signal
 import socket
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -25,6 +23,8 @@ from scheduler.errors import MoveRefused, StoreRefused
 from scheduler.pipeline.audience import MailList
 from scheduler.pipeline.rehearse import Rehearsal
 from scheduler.store import open_store, still
+
+pytestmark = pytest.mark.sqlite_only("a rehearsal is made on a copy of the file")
 
 DAY = f"{datetime.now(UTC).year + 1}-12-01"
 CANARY = "xanthicquokka"
@@ -393,8 +393,7 @@ def test_what_a_start_would_hold_is_not_released(stage):
     """What is too late for `overdue` is told as waiting for a person, and a lift after the named time as such."""
     stage.config.write_text(stage.config.read_text() + "embargo: {overdue: hold}\n")
     stage.run("amend", "nine", "2026-01-05 09:00 America/New_York")
-    with contextlib.closing(sqlite3.connect(stage.folder / "var/embargo.db")) as db, db:
-        db.execute("UPDATE revisions SET accepted_at = accepted_at - 400 * 86400 * 1000000")
+    stage.raw("UPDATE revisions SET accepted_at = accepted_at - CAST(400 * 86400 AS BIGINT) * 1000000")
     told = stage.json("rehearse")
     assert [each["id"] for step in told["steps"] for each in step["released"]] == ["ten"]
     [waits] = [each["why"] for each in told["not"] if each["record"] == "nine"]

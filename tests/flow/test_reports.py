@@ -329,8 +329,7 @@ def test_a_kill_before_the_move_counts_once(sent, tmp_path):
     """Killed after a report was kept and before its message was moved, the worker takes it in again and counts it once."""
     box = tmp_path / "bounces"
     drop(box, message("postfix-mailbox-full", sent))
-    url = f"sqlite:///{sent.store.path}"
-    ended = subprocess.run([sys.executable, "-c", KILLED, url, str(box)], check=False, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", KILLED, sent.url, str(box)], check=False, timeout=60)
     assert ended.returncode == -9
     assert (len(rows(sent)), len(list((box / "new").iterdir()))) == (1, 1)
     assert reports.collect(sent.store, box, now=sent.clock() + timedelta(days=1)) == 1

@@ -248,7 +248,7 @@ def test_letters_that_a_terminal_lacks(encoding, written):
 @contextmanager
 def desk(house):
     """The pipeline on the house's database, at the present."""
-    store = open_store(f"sqlite:///{house.folder}/var/embargo.db")
+    store = open_store(house.url)
     try:
         yield Office(house.folder, build(config.read(house.config)), store, clock=clock.system)
     finally:

@@ -59,6 +59,7 @@ def test_several_processes_may_make_it_at_once(tmp_path):
     assert plain(path, "SELECT count(*) FROM meta") == [(2,)]
 
 
+@pytest.mark.sqlite_only("the modes of its files")
 def test_nobody_else_may_read_held_texts(office):
     """The database, its log beside it, its folder and its backups are the service's alone."""
     office.record()
@@ -127,6 +128,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.sqlite_only("damage of its file")
 def test_damage_is_found(office):
     """A database whose file was damaged says so when it is examined."""
     for number in range(30):
@@ -162,11 +164,12 @@ def test_an_address_that_cannot_be_used(tmp_path, address, says):
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.sqlite_only("a server's database is backed up with pg_dump")
 def test_a_backup_is_a_whole_database(office):
     """A backup taken while others write is a sound database of its own, with a sound trail."""
     office.record()
     over = threading.Event()
-    writer = Office(office.folder, office.parts, open_store(url(office.store.path)))
+    writer = Office(office.folder, office.parts, open_store(office.url))
 
     def write():
         number = 0
@@ -190,6 +193,7 @@ def test_a_backup_is_a_whole_database(office):
         store.close()
 
 
+@pytest.mark.sqlite_only("a server's database is backed up with pg_dump")
 def test_a_backup_never_writes_over_a_file(office):
     """A backup to a file that is there already is refused, and the file is left as it is."""
     target = office.folder / "copy.db"
@@ -199,6 +203,7 @@ def test_a_backup_never_writes_over_a_file(office):
     assert target.read_text() == "precious"
 
 
+@pytest.mark.sqlite_only("a server's database is backed up with pg_dump")
 def test_a_backup_that_cannot_be_written(office):
     """A backup that can't be written is refused in a sentence and leaves nothing behind."""
     (office.folder / "file").write_text("in the way")
@@ -210,7 +215,7 @@ def test_a_backup_that_cannot_be_written(office):
 
 def test_writers_wait_for_each_other(office):
     """A writer that meets another waits for it, and goes on within some milliseconds of its end."""
-    other = open_store(url(office.store.path))
+    other = open_store(office.url)
     began, ended = threading.Event(), []
 
     def hold():
@@ -231,7 +236,7 @@ def test_writers_wait_for_each_other(office):
 def test_a_writer_that_waits_in_vain_says_so(office, monkeypatch):
     """A database that another program keeps locked is reported as that, not as a failure of ours."""
     monkeypatch.setattr("scheduler.store.sqlite._LOCK_WAIT", 0.05)
-    other = open_store(url(office.store.path))
+    other = open_store(office.url)
     with other.write(), pytest.raises(StoreRefused, match=r"database is locked.*another program"):
         office.record()
     other.close()
@@ -240,7 +245,7 @@ def test_a_writer_that_waits_in_vain_says_so(office, monkeypatch):
 
 def test_readers_never_wait(office):
     """Whoever reads sees what was last committed, while another writes."""
-    other = open_store(url(office.store.path))
+    other = open_store(office.url)
     with other.write() as db:
         trail.append(db, at=NOW, actor="a", entries=[trail.Entry(event="e")])
         assert office.events() == []
@@ -252,7 +257,7 @@ def test_many_writers_at_once(office):
     """Four processes that write at once lose nothing, and the trail stays one chain."""
 
     def work(name):
-        desk = Office(office.folder, office.parts, open_store(url(office.store.path)))
+        desk = Office(office.folder, office.parts, open_store(office.url))
         for number in range(10):
             desk.record(f"{name}{number}")
         desk.store.close()

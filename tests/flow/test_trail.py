@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
 import resource
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -283,6 +281,7 @@ def test_a_wholly_broken_trail_is_told_in_few_words(chain):
     assert (count, len(broken), broken[-1]) == (107, 51, "and 57 more.")
 
 
+@pytest.mark.sqlite_only("heads are noted in a file beside it; a server's database has the log's alone")
 def test_the_end_is_noted_when_it_has_changed(chain):
     """The newest row is noted in a file beside the database that only its owner reads, once for each that is new."""
     assert noted(chain) == heads.Head(seq=7, hash=chain.trail()[-1].hash, at=NOW)
@@ -305,12 +304,14 @@ def test_nothing_is_noted_of_an_empty_trail(office):
 def test_what_the_service_knows_is_not_noted_again(chain):
     """The head that was noted last is known by itself too, for a database on a server has no file beside it."""
     found = noted(chain)
-    heads.beside(chain.store).unlink()
+    if file := heads.beside(chain.store):
+        file.unlink()
     assert heads.note(chain.store, now=NOW, after=found) is None
     chain.record("four")
     assert heads.note(chain.store, now=NOW, after=found).seq == 8
 
 
+@pytest.mark.sqlite_only("heads are noted in a file beside it; a server's database has the log's alone")
 def test_an_end_cut_off_and_chained_anew_shows(chain):
     """A trail whose end was cut off, written anew and chained anew is sound by itself; the noted heads give it away."""
     first = noted(chain)
@@ -331,6 +332,7 @@ def test_an_end_cut_off_and_chained_anew_shows(chain):
     assert "row 9, noted as the newest at 2026-11-30T12:01:00+00:00, is another one now" in held_against(chain)[1][0]
 
 
+@pytest.mark.sqlite_only("heads are noted in a file beside it; a server's database has the log's alone")
 def test_a_wholly_new_chain_shows(chain):
     """A trail that was written anew from its first row differs from the first head that was noted."""
     noted(chain)
@@ -340,6 +342,7 @@ def test_a_wholly_new_chain_shows(chain):
     assert "is another one now: from the beginning on the trail" in held_against(chain)[1][0]
 
 
+@pytest.mark.sqlite_only("heads are noted in a file beside it; a server's database has the log's alone")
 def test_a_damaged_line_of_the_noted_heads_hides_no_other(chain):
     """A line that a power cut left half written is told, and the next head is noted on a line of its own."""
     file = heads.beside(chain.store)
@@ -355,6 +358,7 @@ def test_a_damaged_line_of_the_noted_heads_hides_no_other(chain):
     assert [re.match(r"line (\d)", sentence)[1] for sentence in broken] == ["1", "3", "4", "5", "6"]
 
 
+@pytest.mark.sqlite_only("heads are noted in a file beside it; a server's database has the log's alone")
 def test_heads_that_cannot_be_noted_are_told(chain):
     """A file that can't be written is told in a sentence; the trail is not touched by that."""
     heads.beside(chain.store).mkdir()
@@ -363,6 +367,7 @@ def test_heads_that_cannot_be_noted_are_told(chain):
     assert verified(chain) == (7, [])
 
 
+@pytest.mark.sqlite_only("heads are noted in a file beside it; a server's database has the log's alone")
 def test_a_head_that_found_no_room_is_not_left_half_written(chain):
     """On a full disk a head is noted whole or not at all."""
     noted(chain)
@@ -605,6 +610,7 @@ def test_the_commands(house):
     assert "can't be read: No such file" in house.run("trail", "verify", "--export", "none").stderr
 
 
+@pytest.mark.sqlite_only("heads are noted in a file beside it; a server's database has the log's alone")
 def test_the_noted_heads_are_part_of_the_proof(house):
     """`embargo trail verify` and `embargo doctor` hold the noted heads against the trail and say where they part."""
     house.run("add", str(house.record("one", embargo="2099-12-01 09:00 America/New_York")))
@@ -619,6 +625,7 @@ def test_the_noted_heads_are_part_of_the_proof(house):
     assert "wrong  trail: row 2, noted as the newest" in house.run("doctor").stdout
 
 
+@pytest.mark.sqlite_only("heads are noted in a file beside it; a server's database has the log's alone")
 def test_a_head_noted_while_the_trail_is_proved_is_no_fault(chain):
     """A running service that decides and notes while the proof is under way does not make it fail."""
     noted(chain, seconds=1)
@@ -642,9 +649,7 @@ def test_the_trail_of_an_unknown_record(house):
 def test_a_row_made_unreadable_is_told_by_every_command(house, tamper):
     """A row that somebody filled with something else is named by the commands that read the trail, without a traceback."""
     house.run("add", str(house.record("one", embargo="2099-12-01 09:00 America/New_York")))
-    with contextlib.closing(sqlite3.connect(house.folder / "var/embargo.db")) as db, db:
-        db.execute("DROP TRIGGER trail_refuses_update")
-        db.execute(f"UPDATE trail SET {tamper}")
+    house.raw("DROP TRIGGER trail_refuses_update", f"UPDATE trail SET {tamper}")
     for command in (["trail"], ["trail", "--json"], ["show", "one"]):
         done = house.run(*command)
         assert (done.returncode, "Traceback" in done.stderr) == (1, False)
@@ -652,6 +657,7 @@ def test_a_row_made_unreadable_is_told_by_every_command(house, tamper):
     assert "row 1" in house.run("trail", "verify").stdout
 
 
+@pytest.mark.sqlite_only("heads are noted in a file beside it; a server's database has the log's alone")
 def test_noted_heads_that_cannot_be_read_are_told(house):
     """A folder in place of the noted heads is an error of the proof and a finding of the doctor; no head at all is said."""
     house.run("add", str(house.record("one", embargo="2099-12-01 09:00 America/New_York")))

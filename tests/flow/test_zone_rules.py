@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,8 +55,7 @@ def decisions(house):
 
 
 def versions(house):
-    with contextlib.closing(sqlite3.connect(house.folder / "var" / "embargo.db")) as db:
-        return dict(db.execute("SELECT record_id, tz_version FROM revisions").fetchall())
+    return dict(house.raw("SELECT record_id, tz_version FROM revisions"))
 
 
 def test_a_lift_that_new_rules_move_goes_to_attention_with_both_instants(house, rules):
