@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from scheduler import __version__, clock, config
 from scheduler.cli import say
 from scheduler.daemon import guard
-from scheduler.daemon.lock import is_running
+from scheduler.daemon.lock import works
 from scheduler.errors import ConfigRefused, StoreRefused
 from scheduler.parts import Parts, build
 from scheduler.store import Store, fence, open_store, vitals
@@ -161,7 +161,7 @@ def in_force(file: Path) -> config.Config:
             raise
         store = open_store(url)
         try:
-            beat = vitals.read(store)
+            beat = None if store.path is None else vitals.read(store, site=Path())  # a server is told no settings
         finally:
             store.close()
         if beat is None or not beat.settings:
@@ -222,14 +222,22 @@ def missing(url: str) -> Path | None:
     return None
 
 
+def _is_clock_doubted(store: Store) -> bool:
+    """Whether nothing lifts by time: of services that share a database, one that believes its clock is enough."""
+    if store.path is None:
+        alive = [each.vitals.doubts for each in vitals.every(store) if each.alive]
+        return bool(alive) and all(alive)
+    with store.read() as db:
+        return bool(guard.load(db, "clock").doubts)
+
+
 def acted_on(store: Store) -> str:
     """One sentence: whether what was just decided takes effect by itself."""
     but = ""
-    with store.read() as db:
-        if guard.load(db).doubts:
-            but = " The clock is suspect, and nothing lifts by time until that is settled: embargo clock."
+    if _is_clock_doubted(store):
+        but = " The clock is suspect, and nothing lifts by time until that is settled: embargo clock."
     if fence.examine(store).why:
         but = " This store is fenced, and nothing of it lifts or is mailed until it is taken over: embargo adopt."
-    if store.path is None or is_running(store.path):
+    if works(store):
         return f"The running service acts on it within a second.{but}"
     return f"No service is running: it takes effect when one starts (`embargo run`).{but}"

@@ -10,11 +10,11 @@ import typer
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, MayReason, acted_on, actor, app, asked, office
 from scheduler.clock import Reading
-from scheduler.config import ClockPart
+from scheduler.config import Config
 from scheduler.daemon.guard import Doubt, Evidence, Host, Known, Witness, ask, examine, trust
-from scheduler.daemon.lock import is_running
+from scheduler.daemon.lock import works
 from scheduler.record import Standing, State
-from scheduler.store import Store, records
+from scheduler.store import Store, nodes, records
 
 clock_app = typer.Typer(help="The clock: whether it is believed, by what, and what waits because it isn't.")
 app.add_typer(clock_app, name="clock")
@@ -35,11 +35,15 @@ class _Found(NamedTuple):
     running: bool
 
 
-def look_at_clock(store: Store, part: ClockPart) -> _Found:
+def look_at_clock(store: Store, settings: Config) -> _Found:
     """What the running service found; where none runs, what it would find."""
-    running = store.path is None or is_running(store.path)
+    running, part = works(store, site=settings.site.folder), settings.clock
     known, reading, evidence, doubts = examine(
-        store, host=Host(), tolerance=timedelta(seconds=part.tolerance), hold=part.unsynchronised == "hold"
+        store,
+        key=nodes.key(store, "clock", site=settings.site.folder),
+        host=Host(),
+        tolerance=timedelta(seconds=part.tolerance),
+        hold=part.unsynchronised == "hold",
     )
     return _Found(known, reading, evidence, known.doubts if running else doubts, running)
 
@@ -56,7 +60,7 @@ def show_clock(context: typer.Context, file: ConfigFile = CONFIG, as_json: AsJso
     if context.invoked_subcommand:
         return
     with office(file) as (parts, store, _now):
-        found = look_at_clock(store, parts.config.clock)
+        found = look_at_clock(store, parts.config)
         waiting = _waiting(store, found)
     witnesses = ask(parts.config.clock.servers)
     (_put_json if as_json else _put)(found, witnesses, waiting)
@@ -130,15 +134,16 @@ def _why(why: Doubt, by: float) -> str:
 def trust_clock(reason: MayReason = None, file: ConfigFile = CONFIG, who: Actor = None) -> None:
     """Take the clock for right as it stands: what is due by it lifts."""
     with office(file, needed=True) as (parts, store, _now):
-        found = look_at_clock(store, parts.config.clock)
+        found = look_at_clock(store, parts.config)
         if found.doubts and reason is None:
             reason = asked()
-            found = look_at_clock(store, parts.config.clock)  # whoever was asked may have thought about it for a while
+            found = look_at_clock(store, parts.config)  # whoever was asked may have thought about it for a while
         if reason is None or not found.doubts:
             say.put("The clock is not in doubt; there is nothing to settle.")
             raise typer.Exit(1)
         trust(
             store,
+            key=nodes.key(store, "clock", site=parts.config.site.folder),
             known=found.known,
             reading=found.reading,
             found=found.doubts,

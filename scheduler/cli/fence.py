@@ -9,18 +9,18 @@ import typer
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, MayReason, acted_on, actor, app, office
 from scheduler.cli.clock import look_at_clock
-from scheduler.config import ClockPart
+from scheduler.config import Config
 from scheduler.pipeline.fence import Repeats, heed_site, repeats
 from scheduler.store import Store, fence
 
 _NAMED = 10
 
 
-def standstill(store: Store, part: ClockPart) -> Iterator[str]:
+def standstill(store: Store, settings: Config) -> Iterator[str]:
     """Why nothing of this store lifts, whatever falls due, a sentence each."""
     if why := fence.examine(store).why:
         yield f"The store is fenced, and lifts and mails nothing: `embargo adopt`. {' '.join(why)}"
-    if look_at_clock(store, part).doubts:
+    if look_at_clock(store, settings).doubts:
         yield "The clock is suspect, and nothing lifts by time until that is settled: `embargo clock`."
 
 

@@ -44,7 +44,7 @@ def queue(
         standings = records.listed(store, states=None if every else _OPEN)
         refused = records.refused(store)
         counts = records.counts(store)
-        standing_still = list(standstill(store, parts.config.clock))
+        standing_still = list(standstill(store, parts.config))
     if as_json:
         say.put_json(
             {

@@ -23,7 +23,7 @@ from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app, database
 from scheduler.cli.care import unwritable
 from scheduler.cli.fence import standstill
 from scheduler.config import Config
-from scheduler.daemon.lock import is_running
+from scheduler.daemon.lock import works
 from scheduler.errors import EmbargoError, EmbargoRefused
 from scheduler.parts import Parts, build
 from scheduler.pipeline.rehearse import Obstacle, Rehearsal, Step
@@ -73,7 +73,7 @@ def rehearse(
             until = until or rehearsal.last(record_id)
             original = still.original(url, store)
             obstacles = list(_withheld(original, settings))  # before the copy's clock is moved on
-            if original.path is None or not is_running(original.path):
+            if original.path is None or not works(original):
                 rehearsal.catch_up(release_within=settings.embargo.release_within)
             steps = list(rehearsal.run(until))
             obstacles += rehearsal.obstacles(record_id)
@@ -151,7 +151,7 @@ def _kept(folder: Path | None, settings: Config) -> Iterator[None]:
 
 def _withheld(original: Store, settings: Config) -> Iterator[Obstacle]:
     """What would keep the service from it all."""
-    for sentence in standstill(original, settings.clock):
+    for sentence in standstill(original, settings):
         yield Obstacle(why=sentence)
     if unwritable(settings.site.folder):
         yield Obstacle(

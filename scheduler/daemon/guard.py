@@ -24,7 +24,6 @@ from scheduler.errors import StoreRefused
 from scheduler.log import alarm, say
 from scheduler.store import Store, meta, trail
 
-_KEY = "clock"
 _MINUTE = timedelta(minutes=1)
 _ASK_EVERY = timedelta(minutes=10)
 _SETTLES_IN = timedelta(minutes=10)
@@ -115,18 +114,18 @@ def doubts(
     return found
 
 
-def load(db: Connection) -> Known:
-    """What is known about the clock."""
-    return Known.model_validate_json(meta.get(db, _KEY) or "{}")
+def load(db: Connection, key: str) -> Known:
+    """What is known about the clock; `key` is that of :func:`scheduler.store.nodes.key` for ``clock``."""
+    return Known.model_validate_json(meta.get(db, key) or "{}")
 
 
 def examine(
-    store: Store, *, host: Host, tolerance: timedelta, hold: bool
+    store: Store, *, key: str, host: Host, tolerance: timedelta, hold: bool
 ) -> tuple[Known, Reading, Evidence, dict[Doubt, float]]:
     """What a service that started now would find, witnesses apart. Nothing is written."""
     boot, reading = host.boot_id(), host.read()
     with store.read() as db:
-        known, newest = load(db), meta.newest_at(db)
+        known, newest = load(db, key), meta.newest_at(db)
     if boot is None or known.boot != boot:
         known = known.model_copy(update={"boot": boot, "zero_at": None, "seen_zero_at": None, "settled": {}})
     elif Doubt.STEPPED in known.doubts and known.zero_at and abs(reading.zero_at - known.zero_at) <= tolerance:
@@ -136,7 +135,15 @@ def examine(
 
 
 def trust(
-    store: Store, *, known: Known, reading: Reading, found: dict[Doubt, float], running: bool, reason: str, actor: str
+    store: Store,
+    *,
+    key: str,
+    known: Known,
+    reading: Reading,
+    found: dict[Doubt, float],
+    running: bool,
+    reason: str,
+    actor: str,
 ) -> None:
     """A person takes the clock for right as it was found: by the running service, where one runs, else by `reading`."""
     seen_zero_at = (running and known.seen_zero_at) or reading.zero_at
@@ -150,7 +157,7 @@ def trust(
         }
     )
     with store.write() as db:
-        meta.put(db, _KEY, settled.model_dump_json())
+        meta.put(db, key, settled.model_dump_json())
         entry = trail.Entry(event="clock_trusted", detail={"reason": reason, **_millis(found)})
         trail.append(db, at=reading.now, actor=actor, entries=[entry])
 
@@ -197,8 +204,9 @@ class Guard:
     `look` may be called by any thread and writes nothing; `tick` is the heartbeat's: it writes down and repeats alarms.
     """
 
-    def __init__(self, store: Store, *, host: Host, actor: str) -> None:
+    def __init__(self, store: Store, *, key: str, host: Host, actor: str) -> None:
         self._store = store
+        self._key = key
         self._host = host
         self._actor = actor
         self.began = timedelta()  # when the service did, by the steady clock
@@ -231,7 +239,7 @@ class Guard:
         """Compares the clock with what was known of it before, and with what witnesses say; waits for them."""
         with self._lock:
             self._known, reading, self._evidence, _ = examine(
-                self._store, host=self._host, tolerance=self._tolerance, hold=self._hold
+                self._store, key=self._key, host=self._host, tolerance=self._tolerance, hold=self._hold
             )
             self.began = self._asked = reading.steady
             self._told = reading.steady - _MINUTE
@@ -336,7 +344,7 @@ class Guard:
 
     def _write(self) -> None:
         with self._store.write() as db:
-            meta.put(db, _KEY, self._known.model_dump_json())
+            meta.put(db, self._key, self._known.model_dump_json())
             for at, entry in self._unwritten:
                 trail.append(db, at=at, actor=self._actor, entries=[entry])
         self._unwritten, self._changed = [], False
@@ -344,7 +352,7 @@ class Guard:
     def _adopt(self) -> None:
         """Takes over what a person has settled by command."""
         with self._store.read() as db:
-            stored = load(db)
+            stored = load(db, self._key)
         if not stored.doubts:
             say("clock_trusted", **_said(self._known.doubts))
             self._known, self._turned = stored, True

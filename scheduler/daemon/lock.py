@@ -8,13 +8,37 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from scheduler import permissions
 from scheduler.clock import Clock
 from scheduler.errors import AlreadyRunning, StoreRefused
 from scheduler.log import say
 from scheduler.pipeline.fence import heed_site
-from scheduler.store import Store, fence, trail
+from scheduler.store import Store, fence, nodes, trail, vitals
 
 _LOOK_EVERY = 30.0
+
+
+class SiteLock:
+    """Keeps a second service off the folder of the site; for a database that several services share. Held as `InstanceLock` is."""
+
+    def __init__(self, site: Path) -> None:
+        permissions.folder(site, permissions.PUBLIC)
+        # The folder itself: a file in it would be shown, and beside it the service need not be able to write.
+        self._folder = os.open(site, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._folder)
+            raise AlreadyRunning(
+                f"Another service writes the site in {site}. "
+                "Services that share a database have a site each: give this one a `site: folder` of its own."
+            ) from None
+        except OSError:
+            pass  # a network file system locks no folders, and docs/operations.md asks for one of the machine's own
+
+    def release(self) -> None:
+        """Lets another service start."""
+        os.close(self._folder)
 
 
 class InstanceLock:
@@ -85,6 +109,14 @@ class Fence:
         elif found.note:
             say("store_moved", note=found.note)
         return was and not self.closed
+
+
+def works(store: Store, *, site: Path | None = None) -> bool:
+    """Whether a service works on this store now; where it is on a server, this host's with this `site`, or, if none is named, any."""
+    if store.path is not None:
+        return is_running(store.path)
+    wanted = None if site is None else nodes.name(site)
+    return any(each.alive for each in vitals.every(store) if wanted in {None, each.vitals.node})
 
 
 def is_running(database: Path) -> bool:

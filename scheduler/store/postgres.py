@@ -7,9 +7,12 @@ machine that is gone while it holds one.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
@@ -19,9 +22,12 @@ from scheduler.store import server
 WRITE_LOCK = 0x656D6261  # "emba"
 """The key of the advisory lock that a transaction which decides holds to its end."""
 
+CHANNEL = "embargo"
+"""Where it is said that something has been decided; the word itself is empty."""
+
 _PATIENCE = timedelta(seconds=10)
 _FOR_A_STATEMENT = timedelta(seconds=60)
-_IDLE = timedelta(seconds=10)
+_IDLE = timedelta(seconds=3)
 _POOL, _MORE = 5, 20
 
 # A server that is gone without a word is noticed after some ten seconds (libpq's manual, "Parameter Key Words").
@@ -51,7 +57,7 @@ def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool =
         limits = {
             "lock_timeout": min(_PATIENCE, patience),
             "statement_timeout": patience,
-            # Whoever is cut off while it holds the lock loses it after that.
+            # Whoever is cut off, or frozen, while it holds the lock loses it after that: our statements follow one another at once.
             "idle_in_transaction_session_timeout": _IDLE,
             "tcp_keepalives_idle": timedelta(seconds=5),
             "tcp_keepalives_interval": timedelta(seconds=2),
@@ -61,6 +67,8 @@ def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool =
                 value = limit.total_seconds() if name.startswith("tcp") else limit // timedelta(milliseconds=1)
                 cursor.execute(f"SET {name} = {int(value)}")
             cursor.execute("SET tcp_keepalives_count = 3")
+            # Milliseconds: a client that takes no more of an answer holds up its session no longer than that.
+            cursor.execute("SET tcp_user_timeout = 10000")
             cursor.execute("SET TIME ZONE 'UTC'")
             # Each statement sees what was committed before it: a row is looked at after its lock is had.
             cursor.execute("SET default_transaction_isolation = 'read committed'")
@@ -75,3 +83,42 @@ def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool =
             db.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
 
     return engine
+
+
+def now(db: Connection) -> datetime:
+    """What the server's clock shows at this moment, aware and in UTC."""
+    said: datetime = db.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+    return said
+
+
+def earlier(db: Connection, host_now: datetime) -> datetime:
+    """The earlier of the host's clock and the server's, to be asked inside the transaction that releases by it; on SQLite, which
+    has no clock of its own, the host's.
+    """
+    return host_now if db.dialect.name == "sqlite" else min(host_now, now(db))
+
+
+def tell(db: Connection) -> None:
+    """Says to all who listen, at the commit, that something has been decided. Here and there a word is lost: it is a wake-up call."""
+    if db.dialect.name != "sqlite":
+        db.exec_driver_sql(f"NOTIFY {CHANNEL}")
+
+
+def told(engine: Engine, *, every: timedelta) -> Iterator[bool]:
+    """Listens on a connection of its own; gives True once it does, and whenever something was decided, and False when nothing was
+    for `every`.
+
+    Raises :class:`psycopg.Error` or SQLAlchemy's own where the server can't be reached or is gone.
+    """
+    proxy = engine.raw_connection()
+    connection: psycopg.Connection[Any] = proxy.driver_connection  # type: ignore[assignment]  # psycopg's
+    proxy.detach()
+    with closing(connection):
+        connection.autocommit = True
+        connection.execute(f"LISTEN {CHANNEL}")
+        yield True
+        while True:
+            heard = any([True for _ in connection.notifies(timeout=every.total_seconds(), stop_after=1)])
+            if not heard:
+                connection.execute("SELECT 1")  # a server that is gone without a word says nothing either
+            yield heard

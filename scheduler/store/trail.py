@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Connection, Dialect, insert, select, type_coerce, update
 
 from scheduler.errors import EmbargoError, StoreRefused
-from scheduler.store import schema
+from scheduler.store import postgres, schema
 from scheduler.store.schema import trail, trail_head
 
 GENESIS = "0" * 64
@@ -205,6 +205,7 @@ def append(db: Connection, *, at: datetime, actor: str, entries: Sequence[Entry]
     named = [line._asdict() for line in rows] if not db.dialect.positional else rows
     db.exec_driver_sql(_insertion(db.dialect), named)
     db.execute(update(trail_head).values(seq=seq, hash=previous))
+    postgres.tell(db)
 
 
 def head(db: Connection) -> int:
@@ -216,6 +217,13 @@ def end(db: Connection) -> tuple[int, str]:
     """The number and the hash of the row that the store says is the newest; (0, `GENESIS`) before the first."""
     found = db.execute(select(trail_head.c.seq, trail_head.c.hash)).one_or_none()
     return (0, GENESIS) if found is None else (found.seq, found.hash)
+
+
+def has(db: Connection, seq: int, digest: str) -> bool:
+    """Whether the row `seq` is the one with this hash: else the trail was cut off before it, and may have grown again since."""
+    if seq == 0:
+        return True
+    return db.execute(select(trail.c.hash).where(trail.c.seq == seq)).scalar() == digest
 
 
 def rows(db: Connection, *, record_id: str | None = None) -> Iterator[Row]:

@@ -13,11 +13,11 @@ from scheduler.cli.clock import look_at_clock
 from scheduler.cli.doctor import served
 from scheduler.cli.doctor.finding import Check, Finding, judged, safely
 from scheduler.config import Config
-from scheduler.daemon.lock import is_running
+from scheduler.daemon.lock import works
 from scheduler.embargo import lift_in
 from scheduler.errors import EmbargoError, FileRefused
 from scheduler.intake import lists
-from scheduler.store import Store, backups, fence, open_store, records, subscribers
+from scheduler.store import Store, backups, fence, open_store, records, subscribers, vitals
 
 
 def examine(settings: Config, now: datetime) -> Iterator[Finding]:
@@ -68,13 +68,25 @@ def _trail(store: Store) -> Iterator[Finding]:
 
 
 def _service(store: Store) -> Iterator[Finding]:
+    why = "Nothing is lifted or mailed unless it runs."
     if store.path is not None:
-        state = "running" if is_running(store.path) else "not running"
-        yield Finding(what=f"service: {state}", why="Nothing is lifted or mailed unless it runs.")
+        yield Finding(what=f"service: {'running' if works(store) else 'not running'}", why=why)
+        return
+    known = vitals.every(store)
+    alive = ", ".join(sorted(each.vitals.node for each in known if each.alive))
+    yield Finding(what=f"services: {alive or 'none is running'}", why=why)
+    for each in known:
+        if not each.alive:
+            yield Finding(
+                good=False,
+                what=f"service {each.vitals.node}: silent for {each.age.total_seconds():.0f} s",
+                why="The others lift without it; readers of its site see what stood there when it ended.",
+                remedy="Start it; or, if that machine does not come back, do nothing: it is forgotten after a day.",
+            )
 
 
 def _clock(store: Store, settings: Config) -> Iterator[Finding]:
-    found = look_at_clock(store, settings.clock)
+    found = look_at_clock(store, settings)
     doubts, kept = ", ".join(found.doubts), found.evidence.unsynchronised
     said = {None: "whether anything keeps it right can't be told", True: "nothing keeps it right", False: "kept right"}
     remedy = "Nothing lifts by time: `embargo clock` says more." if doubts else ""

@@ -11,6 +11,7 @@ from sqlalchemy import func, literal, select, update
 from scheduler.record import Purpose, State
 from scheduler.store.engine import Store
 from scheduler.store.moves.owed import decoded, entry, owe, owe_default
+from scheduler.store.postgres import earlier
 from scheduler.store.records import CURRENT
 from scheduler.store.schema import micros, records, revisions
 from scheduler.store.trail import append
@@ -29,15 +30,17 @@ def release_due(store: Store, *, now: datetime, actor: str, default_lists: Seque
     """The lift: every held record whose lift is not after `now` is released, in one transaction with what it owes.
 
     Harmless at any time and any number of times. What lifts together is released one microsecond after the other, by lift and
-    id: so it has an order that never changes, and each its own date.
+    id: so it has an order that never changes, and each its own date. On PostgreSQL it is by the earlier of `now` and the server's
+    clock.
     """
     place = func.row_number().over(order_by=(records.c.lift_at, records.c.id)) - 1
-    due = (
-        select(records.c.id, place.label("place"))
-        .where(records.c.state == State.HELD, records.c.lift_at <= now)
-        .subquery()
-    )
     with store.write() as db:
+        now = earlier(db, now)
+        due = (
+            select(records.c.id, place.label("place"))
+            .where(records.c.state == State.HELD, records.c.lift_at <= now)
+            .subquery()
+        )
         moved = db.execute(
             update(records)
             .where(records.c.id == due.c.id, records.c.state == State.HELD)

@@ -13,6 +13,7 @@ from scheduler.record import Purpose, State
 from scheduler.store import ledger
 from scheduler.store.engine import Store
 from scheduler.store.moves.owed import decoded, entry, owe
+from scheduler.store.postgres import earlier
 from scheduler.store.records import CURRENT
 from scheduler.store.schema import records, revisions
 from scheduler.store.trail import append
@@ -133,8 +134,9 @@ def retract(
 def lift_by_hand(
     store: Store, *, record_id: str, reason: str, now: datetime, actor: str, default_lists: Sequence[str]
 ) -> None:
-    """A person lifts a held record now, whatever it waits for."""
+    """A person lifts a held record now, whatever it waits for. On PostgreSQL now is by the earlier of `now` and the server's clock."""
     with store.write() as db:
+        now = earlier(db, now)
         moved = db.execute(
             update(records)
             .where(records.c.id == record_id, records.c.state == State.HELD)
