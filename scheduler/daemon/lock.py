@@ -19,7 +19,7 @@ _LOOK_EVERY = 30.0
 
 
 class SiteLock:
-    """Keeps a second service off the folder of the site; for a database that several services share. Held as `InstanceLock` is."""
+    """Keeps a second service off a site's folder, where services share a database. Held as `InstanceLock` is."""
 
     def __init__(self, site: Path) -> None:
         permissions.folder(site, permissions.PUBLIC)
@@ -112,7 +112,7 @@ class Fence:
 
 
 def works(store: Store, *, site: Path | None = None) -> bool:
-    """Whether a service works on this store now; where it is on a server, this host's with this `site`, or, if none is named, any."""
+    """Whether a service works on this store now: on a server this host's with this `site`, or, if none is named, any."""
     if store.path is not None:
         return is_running(store.path)
     wanted = None if site is None else nodes.name(site)

@@ -9,35 +9,35 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import FrameType
 
-from scheduler import clock, embargo, log
+from scheduler import clock, log
 from scheduler.config import Config
 from scheduler.daemon import edits
 from scheduler.daemon.children import Children
+from scheduler.daemon.cluster import Listener, ServerClock, Skew, others_hold
 from scheduler.daemon.edits import signature
 from scheduler.daemon.guard import Guard, Host
 from scheduler.daemon.hubs import Hubs, is_listening
 from scheduler.daemon.lifter import Lifter
-from scheduler.daemon.lock import Fence, InstanceLock
+from scheduler.daemon.lock import Fence, InstanceLock, SiteLock
 from scheduler.daemon.notify import notify, reloading
+from scheduler.daemon.rules import ZoneRules
 from scheduler.daemon.signs import Signs
 from scheduler.daemon.sources import ACTOR, Sources
-from scheduler.daemon.upkeep import Upkeep
+from scheduler.daemon.upkeep import Heads, Upkeep
 from scheduler.errors import ConfigRefused, EmbargoError, SiteRefused, StoreDamaged, StoreRefused
 from scheduler.log import alarm, failure, say, warn_of
 from scheduler.parts import Parts, build
 from scheduler.permissions import loose
-from scheduler.pipeline import zones
 from scheduler.pipeline.release import MAIN, Projection
-from scheduler.store import Store, heads, moves, open_store, records, vitals
+from scheduler.store import Store, moves, nodes, open_store, records, vitals
 
 _TICK = 0.25
 _HEARTBEAT = 1.0
 _CHECKPOINT_EVERY = 30.0
 _NOTE_EVERY = 60.0
-_INSTALLED_IN = 5.0
 _UPKEEP_EVERY = 60.0
 _TRY_EDIT_EVERY = 10.0
 _REPEAT_ALARM = 60.0
@@ -47,13 +47,13 @@ _SWITCH = 0.0005
 
 
 class Service:
-    """One running service on one database. `run` returns when it was asked to stop."""
+    """One running service. A database in a file has one, one on a server any number; `run` returns when it was asked to stop."""
 
     def __init__(self, settings: Config, *, read_clock: clock.Clock = clock.system) -> None:
-        self._clock = read_clock
         self._waking = threading.Lock()
         self._rebuilding = threading.Lock()
         self._stop = threading.Event()
+        self._news = threading.Event()
         self._reload = threading.Event()
         self._damaged: StoreDamaged | None = None
         self._last: dict[str, float] = {}
@@ -61,19 +61,22 @@ class Service:
         self._stat = signature(settings)
         self._parts: Parts = build(settings)
         self._store: Store = open_store(settings.database)
-        self._lock = None if self._store.path is None else InstanceLock(self._store.path)
-        self._fence = Fence(self._store, clock=self._clock, site=settings.site.folder, alarm=self._repeated)
-        self._guard = Guard(self._store, host=Host(wall=self._clock), actor=ACTOR)
+        path, site = self._store.path, settings.site.folder
+        self._lock = SiteLock(site) if path is None else InstanceLock(path)
+        self._clock = ServerClock(self._store, host=read_clock)
+        self._skew = Skew(self._clock)
+        self._listener = Listener(self._store, heard=self._news.set)
+        self._fence = Fence(self._store, clock=self._clock, site=site, alarm=self._repeated)
+        key = nodes.key(self._store, "clock", site=site)
+        self._guard = Guard(self._store, key=key, host=Host(wall=read_clock), actor=ACTOR)
         self._caught_up = False
-        self._noted: heads.Head | None = None
-        self._zone_rules = (embargo.tz_version(), time.monotonic())
+        self._heads = Heads(self._store, clock=self._clock, alarm=self._repeated)
+        self._rules = ZoneRules(self._store, actor=ACTOR)
         self._hubs = self._wanted_hubs(settings)
         self._projection: Projection = self._parts.projection(self._store, announce=self._announce)
-        self._sources = Sources(
-            parts=self._parts, store=self._store, clock=self._clock, changed=self._changed, trouble=self._trouble
-        )
+        self._sources = self._all_sources()
         self._children = Children(settings)
-        self._signs = Signs(self._store, clock=self._clock)
+        self._signs = Signs(self._store, clock=self._clock, site=site)
         self._upkeep = Upkeep(
             self._store,
             clock=self._clock,
@@ -100,8 +103,11 @@ class Service:
         if found := self._store.damage(quick=True):
             raise self._store.damaged(found)
         self._fence.look()
+        self._clock.measure()
         self._watch_clock()
         self._guard.start()
+        vitals.forget_gone(self._store)
+        self._listener.start()
         if not self._fence.closed:
             self._sources.look_first()
         self._wake()
@@ -124,20 +130,21 @@ class Service:
             self._lifter.stop()
             self._hubs.stop()
             self._guard.stop()
+            self._listener.stop()
             self._children.stop()
             if self._damaged is None:
                 self._fence.look()
-                self._note_head()
-                vitals.remove(self._store)
+                self._heads.note()
+                vitals.remove(self._store, site=self._signs.site)
             self._store.close()
-            if self._lock is not None:
-                self._lock.release()
+            self._lock.release()
             say("service_stopped")
         if self._damaged is not None:
             raise self._damaged
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         (self._reload if number == signal.SIGHUP else self._stop).set()
+        self._news.set()
 
     def _held(self) -> int:
         return sum(count for state, count in records.counts(self._store).items() if state in {"held", "attention"})
@@ -152,38 +159,19 @@ class Service:
 
     def _catch_up(self, reading: clock.Reading) -> None:
         """What fell due while the service was down follows the policy, as soon as the clock can be believed."""
-        self._follow_zone_rules(reading.now)
+        self._rules.follow(reading.now)
         limit = self._parts.config.embargo.release_within
-        if limit is not None:
+        if limit is not None and not others_hold(self._store, site=self._signs.site):
             before = min(reading.now - limit, reading.zero_at + self._guard.began)
             for uuid, lift_at in moves.hold_overdue(self._store, now=reading.now, before=before, actor=ACTOR):
                 alarm("overdue_held", record=uuid, late_s=f"{(reading.now - lift_at).total_seconds():.3f}")
         self._caught_up = True
 
-    def _follow_zone_rules(self, now: datetime) -> None:
-        found = zones.recompute(self._store, now=now, actor=ACTOR)
-        if found is None:
-            return
-        for uuid in found.moved:
-            alarm("lift_moved_by_zone_rules", record=uuid)
-        say(
-            "zone_rules_changed",
-            before=found.before,
-            version=found.version,
-            moved=len(found.moved),
-            unmoved=found.unmoved,
-        )
-
     def _watch_zone_rules(self) -> None:
-        """Follows a tz database that is renewed under the running service, once its installer has had time to finish."""
-        installed, now = embargo.installed_tz_version(), time.monotonic()
-        if installed != self._zone_rules[0]:
-            self._zone_rules = (installed, now)
-        if installed == embargo.tz_version() or now - self._zone_rules[1] < _INSTALLED_IN or self._fence.closed:
+        if not self._rules.are_renewed() or self._fence.closed:
             return
         with self._waking:
-            embargo.take_installed_tz()
-            self._follow_zone_rules(self._clock())
+            self._rules.take(self._clock())
         self._lifter.arm()
         self._children.renew(self._parts.config)
 
@@ -196,11 +184,11 @@ class Service:
                 return
             if not self._caught_up:
                 self._catch_up(reading)
-            lift_at = records.next_lift(self._store)
-            if lift_at is None or lift_at > reading.now:
+            now, lift_at = min(reading.now, self._clock()), records.next_lift(self._store)
+            if lift_at is None or lift_at > now:
                 return  # without the write lock, which another may hold for long
             lifted = moves.release_due(
-                self._store, now=reading.now, actor=ACTOR, default_lists=self._parts.config.default_lists
+                self._store, now=now, actor=ACTOR, default_lists=self._parts.config.default_lists
             )
             if not lifted:
                 return
@@ -243,7 +231,9 @@ class Service:
 
     def _beat(self) -> None:
         beat = time.monotonic()
-        while not self._stop.wait(_TICK):
+        while not self._stop.is_set():
+            self._news.wait(_TICK)
+            self._news.clear()
             self._tried(self._glance)
             if time.monotonic() - beat >= _HEARTBEAT:
                 beat = time.monotonic()
@@ -264,9 +254,22 @@ class Service:
         # What commands and other processes decided shows here.
         if self._projection.has_news():
             self._lifter.arm()
+            if self._projection.was_set_back():
+                self._begin_anew()
             self._show(lambda: self._projection.follow(now=self._clock()))
 
+    def _begin_anew(self) -> None:
+        """Takes everything up from the store as it is now: a standby has taken over that lacks what was decided last."""
+        alarm("store_set_back", remedy="look at embargo trail and embargo queue; files are taken in once more")
+        self._sources.stop()
+        self._sources = self._all_sources()
+        self._sources.start()
+        self._start(self._rebuild, self._projection)
+        self._announce(MAIN)
+
     def _pulse(self) -> None:
+        self._clock.measure()
+        self._skew.judge(timedelta(seconds=self._parts.config.clock.tolerance))
         if self._fence.tend(calm=self._calm()):
             self._start(self._rebuild, self._projection)
             self._announce(MAIN)
@@ -284,20 +287,9 @@ class Service:
         if self._calm() and self._due_again("checkpoint", _CHECKPOINT_EVERY):
             self._store.checkpoint()
         if self._due_again("trail_head", _NOTE_EVERY):
-            self._note_head()
+            self._heads.note()
         if not self._fence.closed and self._calm() and self._due_again("upkeep", _UPKEEP_EVERY):
             self._start(self._upkeep.tend, self._parts.config)
-
-    def _note_head(self) -> None:
-        """The trail's end goes to its file and to the log where it has changed."""
-        try:
-            head = heads.note(self._store, now=self._clock(), after=self._noted)
-        except EmbargoError as error:
-            self._repeated("trail_head_refused", problem=str(error))
-            return
-        if head is not None:
-            self._noted = head
-            say("trail_head", seq=head.seq, hash=head.hash)
 
     def _sign(self) -> None:
         """The lift loop says that it lives: to whom looks from outside, and to systemd's watchdog."""
@@ -333,6 +325,11 @@ class Service:
         return True
 
     # --- settings
+
+    def _all_sources(self) -> Sources:
+        return Sources(
+            parts=self._parts, store=self._store, clock=self._clock, changed=self._changed, trouble=self._trouble
+        )
 
     def _wanted_hubs(self, settings: Config) -> Hubs:
         http = settings.http
@@ -392,7 +389,12 @@ class Service:
         say("config_taken", level=logging.WARNING)
 
     def _same_database(self, settings: Config) -> None:
-        if settings.database != self._parts.config.database:
+        old, fixed = self._parts.config, ""
+        if settings.database != old.database:
+            fixed = "database"
+        elif self._store.path is None and settings.site.folder != old.site.folder:
+            fixed = "site: folder"  # by which the others know this service
+        if fixed:
             raise ConfigRefused(
-                [f"{self._file}: `database` can't change while the service runs. Change it back, or restart."]
+                [f"{self._file}: `{fixed}` can't change while the service runs. Change it back, or restart."]
             )

@@ -6,10 +6,11 @@ import os
 import socket
 from bisect import bisect_left
 from datetime import datetime
+from pathlib import Path
 
-from scheduler.clock import Clock
 from scheduler.config import Config
 from scheduler.daemon.children import Children
+from scheduler.daemon.cluster import ServerClock
 from scheduler.daemon.guard import Guard
 from scheduler.daemon.notify import notify
 from scheduler.store import Store, vitals
@@ -19,8 +20,9 @@ from scheduler.store.vitals import LATENESS_BUCKETS, Vitals
 class Signs:
     """What the service knows of itself. `site_at` is its last complete refresh, `armed_for` what the alarm is set for."""
 
-    def __init__(self, store: Store, *, clock: Clock) -> None:
+    def __init__(self, store: Store, *, clock: ServerClock, site: Path) -> None:
         self._store = store
+        self.site = site
         self._clock = clock
         self._started_at = self.config_at = clock()
         self._lateness = [0] * (len(LATENESS_BUCKETS) + 1)
@@ -44,6 +46,7 @@ class Signs:
 
     def beat(self, settings: Config, guard: Guard, children: Children, *, fenced: bool) -> None:
         """Writes them down, and feeds systemd's watchdog. Raises :class:`~scheduler.errors.StoreRefused`."""
+        offset = self._clock.offset
         notify(WATCHDOG=1, STATUS=self._status(guard, fenced=fenced))
         vitals.write(
             self._store,
@@ -51,11 +54,13 @@ class Signs:
                 at=self._clock(),
                 pid=os.getpid(),
                 host=socket.gethostname(),
+                site=os.path.realpath(self.site),
                 started_at=self._started_at,
                 ready=self.running and self.site_at is not None and not guard.suspect and not fenced,
                 armed_for=self.armed_for,
                 doubts=guard.doubts,
                 offset_s=guard.offset_s,
+                server_offset_s=None if offset is None else offset.total_seconds(),
                 settings=settings.text.decode("utf-8-sig"),
                 config_at=self.config_at,
                 config_problems=self.config_problems,

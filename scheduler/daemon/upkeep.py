@@ -12,10 +12,31 @@ from scheduler.daemon.sources import ACTOR
 from scheduler.errors import EmbargoError
 from scheduler.log import say
 from scheduler.pipeline import retention
-from scheduler.store import Store, backups
+from scheduler.store import Store, backups, heads
 
 _ERASE_EVERY = 86400.0
 _GLANCE = 0.5
+
+
+class Heads:
+    """The trail's end, which goes to its file and to the log where it has changed; `alarm` is told what keeps it from that."""
+
+    def __init__(self, store: Store, *, clock: Clock, alarm: Callable[..., None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._alarm = alarm
+        self._noted: heads.Head | None = None
+
+    def note(self) -> None:
+        """Notes it."""
+        try:
+            head = heads.note(self._store, now=self._clock(), after=self._noted)
+        except EmbargoError as error:
+            self._alarm("trail_head_refused", problem=str(error))
+            return
+        if head is not None:
+            self._noted = head
+            say("trail_head", seq=head.seq, hash=head.hash)
 
 
 class Upkeep:

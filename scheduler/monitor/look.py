@@ -116,7 +116,7 @@ def look(store: Store, config: Config, *, now: datetime, steady: clock.Steady = 
     """Looks at everything once. A database that can't be used is a finding, no error."""
     found: dict[str, Any] = {"disk": _disks(store, config), "feed_at": _written_at(config.site.folder / "atom.xml")}
     try:
-        found["vitals"] = beat = vitals.read(store)
+        found["vitals"] = beat = vitals.read(store, site=config.site.folder)
         if beat is not None:
             found["beat_age"] = age = steady() - beat.steady
             found["alive"] = timedelta() <= age < FRESH_FOR  # less than nothing: of an earlier boot

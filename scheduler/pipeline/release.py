@@ -64,7 +64,7 @@ class Projection:
         self._lifted: set[str] = set()
         self._warmed: set[Version] = set()
         self._retired = False
-        self._seen = 0
+        self._seen = (0, trail.GENESIS)
 
     def retire(self) -> None:
         """Ends this projection's writing, a rebuild under way included: another one takes the site over."""
@@ -112,7 +112,20 @@ class Projection:
     def has_news(self) -> bool:
         """Whether anything has been decided, by whichever process, since the last call of `follow`, or is still owed."""
         with self._store.read() as db:
-            return trail.head(db) != self._seen or self._is_behind()
+            return trail.end(db) != self._seen or self._is_behind()
+
+    def was_set_back(self) -> bool:
+        """Whether the trail has lost what was last seen of it: a standby took over that had not got it yet. Said once.
+
+        The caller rebuilds: what the store knows no more may stand on the site.
+        """
+        with self._store.read() as db:
+            whole, end = trail.has(db, *self._seen), trail.end(db)
+        if not whole:
+            with self._lock:
+                self._lifted.clear()
+            self._seen = end
+        return not whole
 
     def _is_behind(self) -> bool:
         return bool(self._owed_pages or self._owed) or self._stale or self._stale_lists or self._stale_fixed
@@ -120,15 +133,15 @@ class Projection:
     def follow(self, *, now: datetime) -> None:
         """Shows what has been decided since the last call; what a lift of our own has shown already is not rendered again."""
         with self._store.read() as db:
-            head = trail.head(db)
-            changed = trail.touched(db, after=self._seen, events=_AFTER_RELEASE)
-            released = trail.touched(db, after=self._seen, events=("released",))
+            end = trail.end(db)
+            changed = trail.touched(db, after=self._seen[0], events=_AFTER_RELEASE)
+            released = trail.touched(db, after=self._seen[0], events=("released",))
         with self._lock:
             changed += [record_id for record_id in released if record_id not in self._lifted]
             self._lifted.difference_update(released)
             if changed or self._owed_pages or self._stale or self._stale_lists or self._stale_fixed:
                 self._collect(lambda: self.refresh(changed, now=now))
-        self._seen = head
+        self._seen = end
         self._write_folders(now)
         self._raise()
 
@@ -138,7 +151,7 @@ class Projection:
         All is tried, as in `refresh`.
         """
         with self._store.read() as db:
-            self._seen = trail.head(db)
+            self._seen = trail.end(db)
         with self._lock:
             if self._retired:
                 return

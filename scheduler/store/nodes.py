@@ -15,5 +15,5 @@ def name(site: Path) -> str:
 
 
 def key(store: Store, kind: str, *, site: Path) -> str:
-    """Under which key of `meta` such a note of this node stands. A database in a file has one service, and needs no name for it."""
+    """Under which key of `meta` such a note of this node stands. A database in a file has one service, without a name."""
     return kind if store.path is not None else f"{kind}:{name(site)}"

@@ -57,7 +57,7 @@ def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool =
         limits = {
             "lock_timeout": min(_PATIENCE, patience),
             "statement_timeout": patience,
-            # Whoever is cut off, or frozen, while it holds the lock loses it after that: our statements follow one another at once.
+            # Whoever is cut off, or frozen, while it holds the lock loses it after that; our statements follow at once.
             "idle_in_transaction_session_timeout": _IDLE,
             "tcp_keepalives_idle": timedelta(seconds=5),
             "tcp_keepalives_interval": timedelta(seconds=2),
@@ -99,7 +99,7 @@ def earlier(db: Connection, host_now: datetime) -> datetime:
 
 
 def tell(db: Connection) -> None:
-    """Says to all who listen, at the commit, that something has been decided. Here and there a word is lost: it is a wake-up call."""
+    """Says to all who listen, at the commit, that something has been decided. It is a wake-up call, and may be lost."""
     if db.dialect.name != "sqlite":
         db.exec_driver_sql(f"NOTIFY {CHANNEL}")
 
@@ -118,7 +118,7 @@ def told(engine: Engine, *, every: timedelta) -> Iterator[bool]:
         connection.execute(f"LISTEN {CHANNEL}")
         yield True
         while True:
-            heard = any([True for _ in connection.notifies(timeout=every.total_seconds(), stop_after=1)])
+            heard = bool(list(connection.notifies(timeout=every.total_seconds(), stop_after=1)))
             if not heard:
                 connection.execute("SELECT 1")  # a server that is gone without a word says nothing either
             yield heard

@@ -121,7 +121,7 @@ def write(store: Store, vitals: Vitals) -> None:
 
 
 def read(store: Store, *, site: Path) -> Vitals | None:
-    """The last heartbeat, however old, of this host's service with this site folder; ``None`` where there is none, or none that this version can read.
+    """The last heartbeat, however old, of this host's service with this site folder; ``None``: none that this version can read.
 
     Raises :class:`StoreRefused` where it can't be looked at.
     """

@@ -60,7 +60,7 @@ class Machine:
 
     def service(self, store):
         """A service that starts, after another was killed."""
-        made = Guard(store, host=self.host, actor="service")
+        made = Guard(store, key="clock", host=self.host, actor="service")
         made.configure(tolerance=TOLERANCE, hold=self.hold, servers=[])
         made.start()
         self.guards.append(made)

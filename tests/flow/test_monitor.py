@@ -76,26 +76,26 @@ def beating(**changes):
 
 def test_a_heartbeat_is_read_as_it_was_written(office):
     """What the service writes of itself at a heartbeat is read as it was written, and is its owner's alone."""
-    assert vitals.read(office.store) is None
+    assert vitals.read(office.store, site=office.folder / "public") is None
     beat = replace(BEAT, doubts=("stepped",), offset_s=-0.25, config_problems=("a",), site_problem="b")
     vitals.write(office.store, replace(beat, pid=1))
     file = vitals.beside(office.store)
     file.with_name(file.name + ".tmp").write_text("left by a kill")
     vitals.write(office.store, beat)
-    found = vitals.read(office.store)
+    found = vitals.read(office.store, site=office.folder / "public")
     assert replace(found, steady=timedelta()) == beat
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in file.parent.glob("*vitals*")] == [file.name]
     vitals.remove(office.store)
     vitals.remove(office.store)
-    assert vitals.read(office.store) is None
+    assert vitals.read(office.store, site=office.folder / "public") is None
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"at": "2026-', b"[]", b"\xff"])
 def test_a_torn_heartbeat_is_none(office, torn):
     """What a power cut left of a heartbeat is taken for none."""
     vitals.beside(office.store).write_bytes(torn)
-    assert vitals.read(office.store) is None
+    assert vitals.read(office.store, site=office.folder / "public") is None
 
 
 def test_a_heartbeat_that_cannot_be_written_is_refused(office):
@@ -104,7 +104,7 @@ def test_a_heartbeat_that_cannot_be_written_is_refused(office):
     with pytest.raises(StoreRefused, match=r"embargo\.db\.vitals can't be written.*disk full"):
         vitals.write(office.store, BEAT)
     with pytest.raises(StoreRefused, match=r"embargo\.db\.vitals can't be read"):
-        vitals.read(office.store)
+        vitals.read(office.store, site=office.folder / "public")
 
 
 # --- the look
@@ -125,7 +125,7 @@ def see(office, settings):
     window = glance.open_window(office.url, patience=timedelta(milliseconds=50))
 
     def seen(since_beat=SECOND):
-        beat = vitals.read(window)
+        beat = vitals.read(window, site=office.folder / "public")
         return look(window, settings, now=office.clock(), steady=lambda: beat.steady + since_beat)
 
     yield seen

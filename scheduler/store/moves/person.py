@@ -134,7 +134,7 @@ def retract(
 def lift_by_hand(
     store: Store, *, record_id: str, reason: str, now: datetime, actor: str, default_lists: Sequence[str]
 ) -> None:
-    """A person lifts a held record now, whatever it waits for. On PostgreSQL now is by the earlier of `now` and the server's clock."""
+    """A person lifts a held record now, whatever it waits for; on PostgreSQL by the earlier of `now` and the server's clock."""
     with store.write() as db:
         now = earlier(db, now)
         moved = db.execute(
