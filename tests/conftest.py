@@ -93,8 +93,14 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> str:
-    """What `database:` states: a file in the newsroom's folder, or an empty database on the server."""
-    return SQLITE if request.param == "sqlite" else request.getfixturevalue("server").new()
+    """What `database:` states: a file in the newsroom's folder, or an empty database on the server.
+
+    The server's clock is far ahead of an office's, which is set by the test: so that one decides.
+    """
+    if request.param == "sqlite":
+        return SQLITE
+    clock = "'2100-01-01Z'::timestamptz" if "office" in request.fixturenames else None
+    return str(request.getfixturevalue("server").new(clock=clock))
 
 
 def placed(database: str, folder: Path) -> str:

@@ -106,10 +106,14 @@ class Server:
             done = db.execute(statement)  # type: ignore[arg-type]  # our own text
             return done.fetchall() if done.description else []
 
-    def new(self) -> str:
-        """A new, empty database: its address."""
+    def new(self, *, clock: str | None = None) -> str:
+        """A new, empty database: its address. With `clock` its `clock_timestamp()` is this SQL expression."""
         name = f"newsroom_{next(self._names)}"
         self.sql(f"CREATE DATABASE {name}")
+        if clock is not None:
+            returns = f"RETURNS timestamptz LANGUAGE sql VOLATILE RETURN {clock}"
+            self.sql(f"CREATE FUNCTION public.clock_timestamp() {returns}", name)
+            self.sql(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
         return self.url(name)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
