@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from scheduler import permissions
 from scheduler.errors import StoreDamaged, StoreRefused
-from scheduler.store import postgres, schema, server, sqlite
+from scheduler.store import jobs, postgres, schema, server, sqlite
 from scheduler.store.trail import GENESIS
 
 
@@ -300,6 +300,8 @@ def _migrate(store: Store) -> None:
             for step in _MIGRATIONS[before - 1 :]:
                 step(db)
             db.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=str(_NEWEST)))
+        if store.path is None:
+            jobs.install(db)
 
 
 def _keep(store: Store, db: Connection, number: int) -> None:

@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from scheduler.errors import StoreRefused
 from scheduler.store import server
+
+if TYPE_CHECKING:
+    import psycopg
 
 WRITE_LOCK = 0x656D6261  # "emba"
 """The key of the advisory lock that a transaction which decides holds to its end."""
@@ -41,7 +45,14 @@ _WIRE = {
 
 
 def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool = True) -> Engine:
-    """Connections to the server at `target`, each statement with an end: after `patience`. Not to `keep`: opened each time."""
+    """Connections to the server at `target`, each statement with an end: after `patience`. Not to `keep`: opened each time.
+
+    Raises :class:`StoreRefused` where what they need is not installed.
+    """
+    if not (find_spec("psycopg") and find_spec("procrastinate")):
+        raise StoreRefused(
+            "`database` is a PostgreSQL server, which needs more: pip install 'embargo-scheduler[cluster]'"
+        )
     wire = {key: value for key, value in _WIRE.items() if key not in target.query}  # what the address says goes first
     wire["application_name"] = target.query.get("application_name", "embargo")  # type: ignore[assignment]  # a text
     pool: dict[str, Any] = (

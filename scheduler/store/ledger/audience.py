@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from scheduler.record import DeliveryState, Membership, Purpose
+from scheduler.store import jobs
 from scheduler.store.engine import Store
 from scheduler.store.schema import Instant, deliveries, mailings, subscribers
 from scheduler.store.subscribers import NOBODY
@@ -101,6 +102,8 @@ def freeze(store: Store, mailing: Mailing, *, now: datetime) -> int | None:
         if mailing.purpose is Purpose.RELEASE:
             added += _take_over(db, mailing, after=place.frozen_to, last=last, segment=place.segments, now=now)
         db.execute(update(mailings).where(waiting).values(frozen_to=last, segments=place.segments + 1))
+        if added:
+            jobs.ask_to_deliver(db, mailing_id=mailing.id, segment=place.segments, priority=mailing.priority)
     return added
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Text, bindparam, exists, insert, literal, select
 
 from scheduler.record import Purpose, State
+from scheduler.store import jobs
 from scheduler.store.schema import Instant, mailings, records
 from scheduler.store.trail import Entry
 
@@ -40,6 +41,7 @@ def owe(
     ]
     if owed:
         db.execute(insert(mailings), owed)
+        jobs.ask_to_freeze(db)
 
 
 def owe_default(
@@ -65,6 +67,8 @@ def owe_default(
     columns = [mailings.c.record_id, mailings.c.revision, mailings.c.purpose, mailings.c.list, mailings.c.owed_at]
     for name in default_lists:
         db.execute(insert(mailings).from_select(columns, lifted), {"list": name})
+    if default_lists:
+        jobs.ask_to_freeze(db)
 
 
 def _told(db: Connection, record_id: str, purpose: Purpose) -> Sequence[str]:
