@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from scheduler.pipeline.stationery import Stationery
 from scheduler.record import Delivery, DeliveryState, Purpose, Release
 from scheduler.render.mail import Letter, addressed
 from scheduler.store import Store, ledger, records, subscribers
-from scheduler.store.ledger import Outcome
+from scheduler.store.ledger import Outcome, Segment
 
 WINDOW = 100
 """So many mails at most are announced and not settled; as many are `uncertain` when a worker is killed."""
@@ -76,6 +76,7 @@ class Postroom:
         self._rest_for = timedelta()
         self._rest_until = datetime.fromtimestamp(0, UTC)
         self._running: set[int] = set()
+        self._segments: dict[asyncio.Future[None], Segment] = {}
         self._enough = 1
         self._answered = asyncio.Event()
 
@@ -128,6 +129,15 @@ class Postroom:
             elif not self._outcomes:
                 await _either(stop, min(LOOK_EVERY, self._pace.wait(loop.time())))
 
+    async def clear(self, segment: Segment) -> None:
+        """Has `send` take this segment before others of its kind, until nothing of it is due that nobody has taken."""
+        cleared = asyncio.get_running_loop().create_future()
+        self._segments[cleared] = segment
+        try:
+            await cleared
+        finally:
+            del self._segments[cleared]
+
     def _look_after(self) -> None:
         """Keeps this worker's leases, and takes up what others have left."""
         now = self._clock()
@@ -144,10 +154,15 @@ class Postroom:
         if self._refused:
             await asyncio.to_thread(self._hear)
         outcomes, self._outcomes = self._outcomes, []
+        in_hand = dict(self._segments)
+        segments = frozenset(in_hand.values())
         try:
             if not (outcomes or wanted) and (
-                not room or not await asyncio.to_thread(ledger.is_due, self._store, now=self._clock())
+                not room
+                or not await asyncio.to_thread(ledger.is_due, self._store, now=self._clock(), segments=segments)
             ):
+                if room:
+                    _end(in_hand)
                 return 0, 0
             turn = await asyncio.to_thread(
                 ledger.turn,
@@ -158,11 +173,14 @@ class Postroom:
                 outcomes=outcomes,
                 wanted=[(delivery, name) for delivery, name, _ in wanted],
                 limit=room,
+                segments=segments,
             )
         except BaseException:
             # What came of them is not lost by a database that is locked or a disk that is full.
             self._outcomes = outcomes + self._outcomes
             raise
+        if turn.looked < room:
+            _end(in_hand)
         del self._ready[: len(wanted)]
         self._pace.took(asyncio.get_running_loop().time(), len(turn.mine))
         for delivery, _, message in wanted:
@@ -341,6 +359,12 @@ class Postroom:
                     await asyncio.sleep(_LAST_PAUSE)
         finally:
             await self._transport.close()
+
+
+def _end(waiting: Iterable[asyncio.Future[None]]) -> None:
+    for each in waiting:
+        if not each.done():
+            each.set_result(None)
 
 
 def _next_try(attempts: int) -> timedelta | None:

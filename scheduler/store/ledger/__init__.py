@@ -10,6 +10,7 @@ from __future__ import annotations
 from scheduler.store.ledger.account import Progress, balance, progress, troubled
 from scheduler.store.ledger.audience import SEGMENT, Mailing, call_off, close, freeze, overtake, to_freeze
 from scheduler.store.ledger.resolution import resolve
+from scheduler.store.ledger.taking import Segment
 from scheduler.store.ledger.work import Outcome, Turn, give_back, is_due, recover, renew, repeat, turn
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Mailing",
     "Outcome",
     "Progress",
+    "Segment",
     "Turn",
     "balance",
     "call_off",

@@ -4,10 +4,10 @@ middle of a long run changes no row but its own, and no lift waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, update
 
@@ -52,15 +52,34 @@ class Take:
     looked: int = 0
 
 
-def due(priority: int, now: datetime) -> Select[int]:
-    """The ids of what is due, in the order of going."""
-    return (
+class Segment(NamedTuple):
+    """A part of a mailing's audience that one worker sends; `priority` is the mailing's."""
+
+    mailing_id: int
+    number: int
+    priority: int
+
+
+def due(now: datetime, segments: Collection[Segment] = ()) -> Iterator[Select[int]]:
+    """The ids of what is due, one question after the other, in the order of going.
+
+    A worker with `segments` in hand takes them, and before them only what is more urgent than one of them, wherever that is.
+    """
+    pending = (
         select(deliveries.c.id)
-        .where(
-            deliveries.c.state == DeliveryState.PENDING, deliveries.c.priority == priority, deliveries.c.due_at <= now
-        )
+        .where(deliveries.c.state == DeliveryState.PENDING, deliveries.c.due_at <= now)
         .order_by(deliveries.c.due_at, deliveries.c.id)
     )
+    last = max((each.priority for each in segments), default=None)
+    for priority in PRIORITIES:
+        if last is None or priority < last:
+            yield pending.where(deliveries.c.priority == priority)
+    if segments:
+        # By its place alone: with its priority the server would rather walk through all that is due.
+        places = (
+            and_(deliveries.c.mailing_id == each.mailing_id, deliveries.c.segment == each.number) for each in segments
+        )
+        yield pending.where(or_(*places))
 
 
 def lock(db: Connection, *which: ColumnElement[bool], skip: bool = False, limit: int | None = None) -> list[int]:
@@ -103,15 +122,17 @@ def is_behind(row: Any) -> bool:
     return bool(row.purpose == Purpose.RELEASE and row.message_id is None and row.revision < row.newest)
 
 
-def claim(db: Connection, *, worker: str, now: datetime, lease_for: timedelta, limit: int) -> Take:
-    """Takes up to `limit`, what goes first before the rest."""
+def claim(
+    db: Connection, *, worker: str, now: datetime, lease_for: timedelta, limit: int, segments: Collection[Segment] = ()
+) -> Take:
+    """Takes up to `limit`, what goes first before the rest; with `segments` in hand, of these."""
     taken: list[Any] = []
     looked = 0
     arrived: dict[tuple[str, str], list[Any]] = {}
-    for priority in PRIORITIES:
+    for question in due(now, segments):
         if len(taken) >= limit:
             break
-        wanted = due(priority, now).limit(limit - len(taken)).with_for_update(skip_locked=True)
+        wanted = question.limit(limit - len(taken)).with_for_update(skip_locked=True)
         ids = list(db.execute(wanted).scalars())
         if not ids:
             continue

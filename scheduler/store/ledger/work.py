@@ -13,8 +13,8 @@ from scheduler.record import Delivery, DeliveryState
 from scheduler.store import subscribers as people
 from scheduler.store.engine import Store
 from scheduler.store.ledger.announcing import HELD, announce
-from scheduler.store.ledger.audience import PRIORITIES, TO_SOMEBODY
-from scheduler.store.ledger.taking import OUT_OF_DATE, UNTAKEN, claim, due, lock
+from scheduler.store.ledger.audience import TO_SOMEBODY
+from scheduler.store.ledger.taking import OUT_OF_DATE, UNTAKEN, Segment, claim, due, lock
 from scheduler.store.schema import Instant, called_off, deliveries, mailings
 
 STEP = 1000
@@ -48,10 +48,10 @@ class Turn:
     looked: int = 0
 
 
-def is_due(store: Store, *, now: datetime) -> bool:
-    """Whether a worker has something to do."""
+def is_due(store: Store, *, now: datetime, segments: Collection[Segment] = ()) -> bool:
+    """Whether a worker with these `segments` in hand has something to do."""
     with store.read() as db:
-        return any(db.execute(due(priority, now).limit(1)).scalar() is not None for priority in PRIORITIES)
+        return any(db.execute(question.limit(1)).scalar() is not None for question in due(now, segments))
 
 
 def turn(
@@ -63,9 +63,10 @@ def turn(
     outcomes: Sequence[Outcome] = (),
     wanted: Sequence[tuple[Delivery, str]] = (),
     limit: int = 0,
+    segments: Collection[Segment] = (),
 ) -> Turn:
     """One transaction for everything a worker has to write down: how mails ended, which (with their Message-IDs) are about to be
-    sent, and up to `limit` more that nobody else has until the lease ends.
+    sent, and up to `limit` more that nobody else has until the lease ends; with `segments` in hand, of these.
 
     What is not among the answer's ``mine`` must not be sent: it is another's by now, was called off, or its reader has left.
     """
@@ -75,7 +76,7 @@ def turn(
         lock(db, deliveries.c.id.in_(held), deliveries.c.worker == worker)
         _settle(db, outcomes, worker=worker, now=now)
         mine = announce(db, wanted, worker=worker, now=now, lease_for=lease_for)
-        take = claim(db, worker=worker, now=now, lease_for=lease_for, limit=limit)
+        take = claim(db, worker=worker, now=now, lease_for=lease_for, limit=limit, segments=segments)
     return Turn(mine=mine, claimed=take.claimed, looked=take.looked)
 
 
