@@ -58,14 +58,14 @@ _LOGGER: structlog.stdlib.BoundLogger = structlog.wrap_logger(
 def start(*, verbose: bool = False, form: Form = "text") -> None:
     """Sends log lines to standard error, as text or as a JSON object each, those of libraries too.
 
-    APScheduler's own warnings ("maximum number of instances") are normal here.
+    APScheduler's own warnings ("maximum number of instances") are normal here, and procrastinate tells of every job.
     """
     render = structlog.processors.JSONRenderer(default=str) if form == "json" else _line
     steps = [_stamped, structlog.processors.format_exc_info, ProcessorFormatter.remove_processors_meta, render]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ProcessorFormatter(processors=cast("list[Processor]", steps)))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    for noisy in ("apscheduler", "watchfiles", "asyncio", "markdown_it", "tzlocal"):
+    for noisy in ("apscheduler", "watchfiles", "asyncio", "markdown_it", "procrastinate", "tzlocal"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

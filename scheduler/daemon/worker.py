@@ -23,8 +23,10 @@ from scheduler.pipeline import reports
 from scheduler.pipeline.deliver import LOOK_EVERY, Postroom
 from scheduler.pipeline.fence import heed_site
 from scheduler.store import Store, fence, open_store, subscribers
+from scheduler.store.duties import Duty, Work
 
 _AFTER_TROUBLE = 5.0
+_LOOK_BESIDE_JOBS = 1.0
 
 
 def run(settings: Config, *, leash: bool, once: bool = False) -> None:
@@ -58,11 +60,16 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
         else:
             watch = _Watch(store)
             postroom.audiences.stopping = stop.is_set
+            freeze = _Freezing(store, postroom, watch)
             duties = [
                 _over_and_over(stop, partial(postroom.send, stop, may=watch.may)),
-                _over_and_over(stop, partial(asyncio.to_thread, _audiences, postroom, watch), every=LOOK_EVERY),
+                _over_and_over(stop, freeze, every=LOOK_EVERY if store.path is not None else _LOOK_BESIDE_JOBS),
                 _over_and_over(stop, partial(_invitations, postroom, watch), every=1.0),
             ]
+            if store.path is None:
+                from scheduler import fanout  # noqa: PLC0415 - its library is there on PostgreSQL alone
+
+                duties.append(_over_and_over(stop, partial(fanout.work, store, postroom, freeze, stop), every=1.0))
             if (bounces := settings.mail.bounces) is not None and bounces.maildir is not None:
                 duties.append(
                     _over_and_over(
@@ -111,11 +118,28 @@ async def _over_and_over(stop: asyncio.Event, duty: Callable[[], Awaitable[objec
             await asyncio.wait_for(stop.wait(), pause)
 
 
-def _audiences(postroom: Postroom, watch: _Watch) -> None:
-    if watch.may():
-        postroom.audiences.read(_said)
-        if added := postroom.audiences.freeze(_said):
-            say("audience_frozen", mails=added)
+class _Freezing:
+    """Reads the lists, and writes down what audiences are owed unless another worker is at it: one fills the database's time."""
+
+    def __init__(self, store: Store, postroom: Postroom, watch: _Watch) -> None:
+        self._duty = Duty(store, Work.AUDIENCES)
+        self._audiences = postroom.audiences
+        self._may = watch.may
+        self._busy = asyncio.Lock()
+
+    async def __call__(self) -> None:
+        async with self._busy:
+            await asyncio.to_thread(self._freeze)
+
+    def _freeze(self) -> None:
+        if not self._may():
+            return
+        self._audiences.read(_said)
+        try:
+            if self._duty.mine() and (added := self._audiences.freeze(_said)):
+                say("audience_frozen", mails=added)
+        finally:
+            self._duty.drop()
 
 
 def _said(_name: str, what: object) -> None:

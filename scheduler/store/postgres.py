@@ -32,6 +32,7 @@ CHANNEL = "embargo"
 _PATIENCE = timedelta(seconds=10)
 _FOR_A_STATEMENT = timedelta(seconds=60)
 _IDLE = timedelta(seconds=3)
+_MILLISECOND = timedelta(milliseconds=1)
 _POOL, _MORE = 5, 20
 
 # A server that is gone without a word is noticed after some ten seconds (libpq's manual, "Parameter Key Words").
@@ -42,6 +43,31 @@ _WIRE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+
+
+def _limits(patience: timedelta) -> dict[str, int]:
+    """A session's settings, in the server's own units."""
+    return {
+        "lock_timeout": min(_PATIENCE, patience) // _MILLISECOND,
+        "statement_timeout": patience // _MILLISECOND,
+        # Whoever is cut off, or frozen, while it holds the lock loses it after that; our statements follow at once.
+        "idle_in_transaction_session_timeout": _IDLE // _MILLISECOND,
+        "tcp_keepalives_idle": 5,
+        "tcp_keepalives_interval": 2,
+        "tcp_keepalives_count": 3,
+        # A client that takes no more of an answer holds up its session no longer than that.
+        "tcp_user_timeout": 10_000,
+    }
+
+
+def conninfo(engine: Engine) -> str:
+    """How another library reaches the same database under the same limits: libpq's connection string, password and all."""
+    _, named = engine.dialect.create_connect_args(engine.url)
+    said = {key: value for key, value in named.items() if key != "context"}  # that one is SQLAlchemy's
+    limits = " ".join(f"-c {name}={value}" for name, value in _limits(_FOR_A_STATEMENT).items())
+    options = f"{said.pop('options', '')} {limits}".strip()
+    wire = _WIRE | {"application_name": "embargo"} | said
+    return str(engine.dialect.import_dbapi().conninfo.make_conninfo(**wire, options=options))
 
 
 def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool = True) -> Engine:
@@ -65,21 +91,9 @@ def connect(target: URL, *, patience: timedelta = _FOR_A_STATEMENT, keep: bool =
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _entry: ConnectionPoolEntry) -> None:
-        limits = {
-            "lock_timeout": min(_PATIENCE, patience),
-            "statement_timeout": patience,
-            # Whoever is cut off, or frozen, while it holds the lock loses it after that; our statements follow at once.
-            "idle_in_transaction_session_timeout": _IDLE,
-            "tcp_keepalives_idle": timedelta(seconds=5),
-            "tcp_keepalives_interval": timedelta(seconds=2),
-        }
         with connection.cursor() as cursor:
-            for name, limit in limits.items():
-                value = limit.total_seconds() if name.startswith("tcp") else limit // timedelta(milliseconds=1)
-                cursor.execute(f"SET {name} = {int(value)}")
-            cursor.execute("SET tcp_keepalives_count = 3")
-            # Milliseconds: a client that takes no more of an answer holds up its session no longer than that.
-            cursor.execute("SET tcp_user_timeout = 10000")
+            for name, value in _limits(patience).items():
+                cursor.execute(f"SET {name} = {value}")
             cursor.execute("SET TIME ZONE 'UTC'")
             # Each statement sees what was committed before it: a row is looked at after its lock is had.
             cursor.execute("SET default_transaction_isolation = 'read committed'")

@@ -68,8 +68,8 @@ def turn(
     """One transaction for everything a worker has to write down: how mails ended, which (with their Message-IDs) are about to be
     sent, and up to `limit` more that nobody else has until the lease ends; with `segments` in hand, of these.
 
-    What is not among the answer's ``mine`` must not be sent: it is another's by now, was called off, or its reader has left. Workers
-    take their turns beside one another, and no lift waits for them: each locks the rows that it changes.
+    What is not among the answer's ``mine`` must not be sent: it is another's by now, was called off, or its reader has left.
+    Workers take their turns beside one another, and no lift waits for them: each locks the rows that it changes.
     """
     # Beside other workers: it changes rows that this worker holds, and takes such as nobody has locked.
     with store.write(alone=False) as db:

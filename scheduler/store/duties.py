@@ -1,0 +1,75 @@
+"""What one process at a time does, of all that share a database."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from enum import IntEnum
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
+
+from scheduler.store.engine import Store
+from scheduler.store.postgres import WRITE_LOCK
+
+
+class Work(IntEnum):
+    """What there is; the numbers are the locks', and never change."""
+
+    AUDIENCES = 1
+    JOBS = 2
+    UPKEEP = 3
+    ALERTS = 4
+
+
+class Duty:
+    """On PostgreSQL it is that process's whose session holds the lock. A session ends with its process, and some ten seconds
+    after its machine was cut off (`postgres.connect`). On SQLite, where one service runs, it is whoever's asks.
+
+    Threads do not share one.
+    """
+
+    def __init__(self, store: Store, work: Work) -> None:
+        self._store = store
+        self._key = WRITE_LOCK, int(work)
+        self._held: Connection | None = None
+
+    def mine(self) -> bool:
+        """Takes it if nobody has it. It stays ours until `drop`, or until the database is not reached any more."""
+        if self._store.path is not None:
+            return True
+        if self._held is not None:
+            try:
+                self._held.execute(select(1))
+            except DBAPIError:
+                self._lose()
+            else:
+                return True
+        # Nothing waits for the write lock here, and no transaction stays open.
+        options = {"isolation_level": "AUTOCOMMIT", "embargo_write": True, "embargo_alone": False}
+        session = self._store.engine.connect().execution_options(**options)
+        try:
+            if session.execute(select(func.pg_try_advisory_lock(*self._key))).scalar_one():
+                self._held = session
+                return True
+        finally:
+            if self._held is None:
+                session.close()
+        return False
+
+    def drop(self) -> None:
+        """Lets another have it."""
+        if self._held is not None:
+            try:
+                self._held.execute(select(func.pg_advisory_unlock(*self._key)))
+            except DBAPIError:
+                self._lose()
+            else:
+                self._held.close()
+                self._held = None
+
+    def _lose(self) -> None:
+        if self._held is not None:
+            with suppress(DBAPIError):
+                self._held.invalidate()
+                self._held.close()
+            self._held = None
