@@ -13,6 +13,7 @@ from scheduler.errors import EmbargoError
 from scheduler.log import say
 from scheduler.pipeline import retention
 from scheduler.store import Store, backups, heads
+from scheduler.store.duties import Duty, Work
 
 _ERASE_EVERY = 86400.0
 _GLANCE = 0.5
@@ -57,14 +58,18 @@ class Upkeep:
         self._refused = refused
         self._fail = fail
         self._busy = threading.Lock()
+        self._duty = Duty(store, Work.UPKEEP)
         self._erased = time.monotonic() - _ERASE_EVERY
 
     def tend(self, settings: Config) -> None:
-        """Does what is due, unless it is being done. One that fails keeps no other from its turn, and is tried again."""
+        """Does what is due, unless it is being done, or is another machine's to do for as long as that runs.
+
+        One that fails keeps no other from its turn, and is tried again.
+        """
         if not self._busy.acquire(blocking=False):
             return
         try:
-            for duty in (self._back_up, self._erase):
+            for duty in (self._back_up, self._erase) if self._duty.mine() else ():
                 try:
                     duty(settings)
                 except EmbargoError as error:

@@ -42,6 +42,9 @@ _STALE_AFTER = timedelta(hours=1)
 
 _OF_RECORDS = {"attention", "overdue", "mail_uncertain"}
 
+OF_ALL = frozenset({"attention", "overdue", "mail_failing", "mail_uncertain", "list", "refused"})
+"""Kinds that every machine on a database sees alike: one of them tells."""
+
 Key = tuple[str, str]
 """A trouble's kind and subject."""
 
@@ -168,7 +171,7 @@ def unseen(snapshot: Snapshot) -> frozenset[str]:
     """The kinds of which this look does not show everything there is."""
     kinds = set[str]()
     if snapshot.problem is not None:
-        kinds |= {"attention", "overdue", "fenced", "mail_failing", "mail_uncertain", "list", "refused"}
+        kinds |= OF_ALL | {"fenced"}
     if snapshot.problem is not None or not snapshot.alive:
         kinds |= {"clock", "config", "site", "child"}
     if snapshot.counts.get(RecordState.ATTENTION, 0) > len(snapshot.attention):
@@ -262,10 +265,16 @@ class Alerts:
                 for number, address in enumerate(config.alerts.mail)
             ]
 
-    async def tend(self, snapshot: Snapshot, troubles: Sequence[Trouble], now: datetime) -> None:
-        """Says what is to be said now. Who takes it is waited for by nobody."""
+    async def tend(
+        self, snapshot: Snapshot, troubles: Sequence[Trouble], now: datetime, *, for_all: bool = True
+    ) -> None:
+        """Says what is to be said now. Who takes it is waited for by nobody.
+
+        Not `for_all`: another machine says what is wrong with the database that they share.
+        """
         if not self._ways:
             return
+        others = frozenset() if for_all else OF_ALL
         if self._kept is None:
             with suppress(
                 StoreRefused
@@ -274,7 +283,11 @@ class Alerts:
                 for way in self._ways:
                     way.state = way.state.after(self._kept.get(way.key, State()))
         decided = partial(
-            decide, troubles=troubles, now=now, repeat=self._config.alerts.repeat, unseen=unseen(snapshot)
+            decide,
+            troubles=[each for each in troubles if each.kind not in others],
+            now=now,
+            repeat=self._config.alerts.repeat,
+            unseen=unseen(snapshot) | others,
         )
         for way in self._ways:
             way.tend(decided, partial(self._notice, due=snapshot.due), now)

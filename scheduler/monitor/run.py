@@ -18,6 +18,7 @@ from scheduler.monitor.serve import HANGS, Server, Watch
 from scheduler.monitor.summary import Desk
 from scheduler.parts import build
 from scheduler.store import glance
+from scheduler.store.duties import Duty, Work
 
 _EVERY = 2.0
 _PATIENCE = 5.0
@@ -37,6 +38,7 @@ async def _run(settings: Config, *, leashed: bool) -> None:
     store, transport = glance.open_window(settings.database), way_out(parts)
     watch = Watch(partial(look, store, settings), clock=clock.system, disk=settings.alerts.disk)
     alerts = Alerts(store=store, config=settings, transport=transport)
+    duty = Duty(store, Work.ALERTS)
     desk = Desk(store=store, parts=parts, transport=transport)
     server: Server | None = None
     say("monitor_ready", pid=os.getpid())
@@ -47,7 +49,7 @@ async def _run(settings: Config, *, leashed: bool) -> None:
         try:
             seen = await _seen(watch)
             found, now = troubles(seen, disk=watch.disk), clock.system()
-            await alerts.tend(seen, found, now)
+            await alerts.tend(seen, found, now, for_all=await asyncio.to_thread(duty.mine))
             await desk.tend(seen, found, now)
             failed = 0
         except Exception:  # noqa: BLE001 - the next round tries again
@@ -64,6 +66,7 @@ async def _run(settings: Config, *, leashed: bool) -> None:
     await asyncio.gather(alerts.close(), desk.close())
     if transport is not None:
         await transport.close()
+    duty.drop()
     store.close()
     say("monitor_stopped")
 

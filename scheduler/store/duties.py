@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from enum import IntEnum
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from scheduler.store.engine import Store
 from scheduler.store.postgres import WRITE_LOCK
@@ -34,7 +35,7 @@ class Duty:
         self._held: Connection | None = None
 
     def mine(self) -> bool:
-        """Takes it if nobody has it. It stays ours until `drop`, or until the database is not reached any more."""
+        """Takes it if nobody has it. It stays ours until `drop`, or until the database can't be reached; then it is not ours."""
         if self._store.path is not None:
             return True
         if self._held is not None:
@@ -46,15 +47,12 @@ class Duty:
                 return True
         # Nothing waits for the write lock here, and no transaction stays open.
         options = {"isolation_level": "AUTOCOMMIT", "embargo_write": True, "embargo_alone": False}
-        session = self._store.engine.connect().execution_options(**options)
-        try:
+        with suppress(OperationalError, PoolTimeout), ExitStack() as stack:
+            session = stack.enter_context(self._store.engine.connect().execution_options(**options))
             if session.execute(select(func.pg_try_advisory_lock(*self._key))).scalar_one():
                 self._held = session
-                return True
-        finally:
-            if self._held is None:
-                session.close()
-        return False
+                stack.pop_all()
+        return self._held is not None
 
     def drop(self) -> None:
         """Lets another have it."""

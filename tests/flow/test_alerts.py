@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -388,3 +389,22 @@ def test_no_held_word_is_told(office, receiver, other, caplog):
             assert word.lower() not in text.lower()
     assert SECRET not in caplog.text
     assert "alsosecret" not in caplog.text
+
+
+def test_what_all_machines_see_one_of_them_tells(office):
+    """Of several machines on a database one tells what is wrong with what they share; each tells what is wrong with itself."""
+    site = replace(OVERDUE, kind="site", problem="The folder is read-only.")
+
+    async def story():
+        async with mail_server() as inbox:
+            config = settings(office.folder, port=inbox.port, more=alerts_of())
+            async with watching(config) as watcher:
+                for for_all in (False, False, True, True):
+                    watcher.now += timedelta(minutes=2)
+                    await watcher.alerts.tend(SEEN, (OVERDUE, site), watcher.now, for_all=for_all)
+                    await watcher.settled()
+        return inbox
+
+    inbox = asyncio.run(story())
+    subjects = [mail["Subject"] for mail in inbox.to(OPS)]
+    assert subjects == [f"[embargo] Test Press Office: {words}" for words in ("site", "overdue: 2 records")]

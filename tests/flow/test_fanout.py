@@ -21,7 +21,8 @@ from aiosmtpd.controller import Controller
 from conftest import SETTINGS, House, Office, eventually, free_port
 from mail_kit import Post, freeze, listed, released, tally, turn, worker
 
-from scheduler import fanout
+from scheduler import config, fanout
+from scheduler.daemon.upkeep import Upkeep
 from scheduler.errors import StoreRefused
 from scheduler.pipeline.audience import MailList
 from scheduler.pipeline.deliver import WINDOW
@@ -293,6 +294,31 @@ def test_a_duty_is_one_sessions_at_a_time_and_free_when_that_ends(office):
     for each in (mine, theirs, another):
         each.drop()
     other.close()
+
+
+def test_a_machines_upkeep_is_done_by_one_and_taken_over(office):
+    """Of two services on a database one does the upkeep; when its session ends, the other does."""
+    file = office.folder / "config.yaml"
+    file.write_text(SETTINGS.format(port=8080, database="sqlite:///x.db") + "backup: {folder: kept}\n", "utf-8")
+    settings = config.read(file)
+    url, refused = office.store.engine.url.render_as_string(hide_password=False), []
+
+    def machine(name):
+        store = open_store(url)
+        told = partial(refused.append, name)  # a server's database is not ours to back up: each try is refused
+        return Upkeep(store, clock=office.clock, is_calm=lambda: True, refused=lambda _: told(), fail=lambda: None)
+
+    one, two = machine("one"), machine("two")
+    for each in (one, two, one, two):
+        each.tend(settings)
+    assert refused == ["one", "one"]
+    office.raw("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()")
+    eventually(lambda: two.tend(settings) or "two" in refused, "the other to take over")
+    one.tend(settings)
+    assert refused == ["one", "one", "two"]
+    for each in (one, two):
+        each._duty.drop()
+        each._store.close()
 
 
 # --- workers as processes of their own
