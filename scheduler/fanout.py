@@ -16,14 +16,13 @@ from procrastinate.jobs import Status
 
 from scheduler.pipeline.deliver import Postroom
 from scheduler.store import Store, jobs, postgres
-from scheduler.store.duties import Duty, Work
 from scheduler.store.ledger import Segment
 
 IN_HAND = 2
 """So many segments a worker has in hand: while the last mails of one are under way, the next has begun."""
 
 _ALIVE_EVERY, _DEAD_AFTER = 5.0, 20.0
-_RESCUE_EVERY = 15.0
+_RESCUE, _RESCUE_AT = "embargo.rescue", "*/15 * * * * *"
 _POLL_EVERY = 5.0
 _CONNECTIONS = 4
 
@@ -45,6 +44,13 @@ async def work(store: Store, postroom: Postroom, freeze: Callable[[], Awaitable[
     async def _deliver(mailing: int, segment: int, priority: int) -> None:
         await postroom.clear(Segment(mailing, segment, priority))
 
+    # By one worker of all, and not only for its use: where nothing periodic is to do, procrastinate 3.10 does not notice that it
+    # hears of no jobs any more, or shows no sign of life (`Worker._monitor_side_tasks`).
+    @app.periodic(cron=_RESCUE_AT)
+    @app.task(name=_RESCUE, queue=jobs.FREEZE, retry=again)
+    async def _put_back(timestamp: int) -> None:  # noqa: ARG001 - procrastinate's
+        await _rescue(app)
+
     take = partial(
         app.run_worker_async,
         delete_jobs="always",  # what failed was said; the ledger has what it was about
@@ -60,27 +66,20 @@ async def work(store: Store, postroom: Postroom, freeze: Callable[[], Awaitable[
             # Of their own: an audience that is to be written down, such as a correction's, waits for no segment.
             await _until(
                 stop,
-                take(queues=[jobs.FREEZE], name="audiences"),
+                take(queues=[jobs.FREEZE], name="audiences", concurrency=2),
                 take(queues=[jobs.DELIVER], name="segments", concurrency=IN_HAND),
-                _rescue(app, Duty(store, Work.JOBS)),
             )
     finally:
         await app.close_async()
 
 
-async def _rescue(app: App, duty: Duty) -> None:
-    """Over and over, as one of all workers, puts back the jobs of workers that are gone."""
-    try:
-        while True:
-            if await asyncio.to_thread(duty.mine):
-                for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_DEAD_AFTER):
-                    if job.queueing_lock is None:
-                        await app.job_manager.retry_job(job)
-                    else:  # another may wait already, and what it asks for is looked for besides
-                        await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
-            await asyncio.sleep(_RESCUE_EVERY)
-    finally:
-        duty.drop()
+async def _rescue(app: App) -> None:
+    """Puts back the jobs of workers that are gone."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_DEAD_AFTER):
+        if job.queueing_lock is None:
+            await app.job_manager.retry_job(job)
+        else:  # another may wait already, and what it asks for is looked for besides
+            await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
 
 
 async def _until(stop: asyncio.Event, *runs: Coroutine[Any, Any, object]) -> None:

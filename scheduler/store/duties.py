@@ -17,9 +17,8 @@ class Work(IntEnum):
     """What there is; the numbers are the locks', and never change."""
 
     AUDIENCES = 1
-    JOBS = 2
-    UPKEEP = 3
-    ALERTS = 4
+    UPKEEP = 2
+    ALERTS = 3
 
 
 class Duty:

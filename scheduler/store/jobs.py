@@ -19,10 +19,10 @@ from scheduler.log import alarm
 FREEZE, DELIVER = "embargo.freeze", "embargo.deliver"
 """Names of the tasks, and of their queues: to write audiences down, and to send a segment (`mailing`, `segment`, `priority`)."""
 
-# Procrastinate's own function. What is waiting already is not asked for again.
+# Procrastinate's own function. What is to be `once` waits once, and is done by one at a time.
 _DEFER = text(
     "SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(CAST(:task AS varchar), CAST(:task AS varchar), CAST(:urgency AS integer), "
-    "NULL, CAST(:once AS text), CAST(:args AS jsonb), NULL)::procrastinate_job_to_defer_v1]) "
+    "CAST(:once AS text), CAST(:once AS text), CAST(:args AS jsonb), NULL)::procrastinate_job_to_defer_v1]) "
     "WHERE NOT EXISTS (SELECT 1 FROM procrastinate_jobs WHERE queueing_lock = CAST(:once AS text) AND status = 'todo')"
 )
 # The version stands on the tables themselves: what moves our rows to another database does not meet it.
