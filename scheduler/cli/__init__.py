@@ -24,6 +24,7 @@ from scheduler.cli import (  # noqa: F401 - each adds its commands
     say,
     service,
     status,
+    transfer,
 )
 from scheduler.cli.app import app
 from scheduler.errors import ConfigRefused, EmbargoError

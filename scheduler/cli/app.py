@@ -27,7 +27,7 @@ from scheduler.store import Store, fence, open_store, vitals
 _ORDER = (
     *("demo", "init", "check", "explain", "run", "worker", "add", "status", "queue", "show", "preview", "rehearse"),
     *("confirm", "amend", "lift", "withdraw", "correct", "retract", "clock", "config", "trail", "mail", "doctor"),
-    *("backup", "restore", "retention", "adopt"),
+    *("backup", "restore", "retention", "adopt", "migrate-database"),
 )
 
 

@@ -71,6 +71,7 @@ class Fence:
     """
 
     def __init__(self, store: Store, *, clock: Clock, site: Path, alarm: Callable[..., None]) -> None:
+        fence.refuse_moved(store)
         self._store = store
         self._clock = clock
         self._alarm = alarm

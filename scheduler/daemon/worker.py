@@ -44,6 +44,7 @@ async def _run(settings: Config, *, leash: bool, once: bool) -> None:
     assert settings.mail is not None
     parts = build(settings)
     store = open_store(settings.database)
+    fence.refuse_moved(store)
     heed_site(store, folder=settings.site.folder)
     if once:
         fence.require(store)

@@ -20,7 +20,7 @@ from scheduler.store import jobs, postgres, schema, server, sqlite
 from scheduler.store.trail import GENESIS
 
 
-def _create(db: Connection) -> None:
+def create(db: Connection) -> None:
     """The newest schema, in an empty database. What the migrations make of an old one is the same."""
     schema.metadata.create_all(db)
     db.execute(schema.trail_head.insert().values(only=1, seq=0, hash=GENESIS))
@@ -280,6 +280,11 @@ def version(db: Connection) -> int:
     return number
 
 
+def is_newest(db: Connection) -> bool:
+    """Whether the schema is this program's; raises :class:`StoreRefused` as `version` does."""
+    return version(db) == _NEWEST
+
+
 def _migrate(store: Store) -> None:
     with store.engine.connect() as db, db.begin():
         if store.path is None:
@@ -294,7 +299,7 @@ def _migrate(store: Store) -> None:
     ):
         before = version(db)
         if before == 0:
-            _create(db)
+            create(db)
         elif before < _NEWEST:
             _keep(store, db, before)
             for step in _MIGRATIONS[before - 1 :]:

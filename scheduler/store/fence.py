@@ -3,6 +3,9 @@
 Beside the database lies ``<database>.instance``: where the store was last at home, and the mark that stands in the database too.
 The mark changes at each start and while the service runs, so that an older database does not fit the newer file. File first,
 with the old mark and the new, then the database, then the file with the new one alone: a kill in between leaves a pair that fits.
+
+A move to another database is noted in both: where it went, and, until the old one is known to have ended, whence it came. Either
+note fences. That one holds on PostgreSQL too, which several machines share, and where nothing else does.
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from scheduler.errors import StoreRefused
 from scheduler.record import DeliveryState
@@ -26,6 +29,8 @@ from scheduler.store.engine import Store
 from scheduler.store.schema import deliveries, instant, mailings, meta, micros
 
 _KEY = "instance"
+_MOVED = "moved"
+_ARRIVING = "arriving"
 _TRIES = 5
 _MACHINE_ID = Path("/etc/machine-id")
 _CONTAINER = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
@@ -54,6 +59,31 @@ class _Home:
     at: int  # when it was written, in microseconds since 1970
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """The other end of a move: its address without a password, when it was, and the name that both ends have for it."""
+
+    place: str
+    at: datetime
+    name: str
+
+
+class Moves(NamedTuple):
+    """What a database says of moves: where it went; whence it is coming, as long as that has not ended."""
+
+    to: Move | None
+    coming: Move | None
+
+    def why(self) -> tuple[str, ...]:
+        """Why it is not in use, a sentence each."""
+        found = []
+        if self.to is not None:
+            found.append(f"It was moved to {self.to.place} at {self.to.at:%Y-%m-%d %H:%M} UTC, and goes on there.")
+        if self.coming is not None:
+            found.append(f"The move from {self.coming.place} to here did not come to its end.")
+        return tuple(found)
+
+
 class _Seen(NamedTuple):
     """The pair as it stands: the file (a sentence: what is wrong with it; ``None``: not there), and what the database says."""
 
@@ -61,6 +91,7 @@ class _Seen(NamedTuple):
     store: str
     mark: str
     decided: int
+    moves: Moves
 
     def own(self) -> _Home | None:
         """The file, where it is this store's."""
@@ -68,14 +99,17 @@ class _Seen(NamedTuple):
 
 
 def examine(store: Store) -> Finding:
-    """Whether this is the store's own place; changes nothing. PostgreSQL is never fenced."""
-    return Finding() if store.path is None else _found(_look(store, store.path), store.path)
+    """Whether this is the store's own place; changes nothing. PostgreSQL is fenced by a move alone."""
+    if store.path is not None:
+        return _found(_look(store, store.path), store.path)
+    with store.read() as db:
+        return Finding(moves(db).why())
 
 
 def hold(store: Store, *, now: datetime) -> Finding:
     """`examine`, and where nothing speaks against it, a new mark. For the one service that has the lock."""
     if store.path is None:
-        return Finding()
+        return examine(store)
     seen = _look(store, store.path)
     found = _found(seen, store.path)
     if found.why:
@@ -96,7 +130,7 @@ def require(store: Store) -> None:
     """Raises :class:`StoreRefused` where the store is fenced."""
     if found := examine(store).why:
         raise StoreRefused(
-            f"The database {store.path} is fenced, so nothing is lifted or mailed: {' '.join(found)} "
+            f"The database{f' {store.path}' if store.path else ''} is fenced, so nothing is lifted or mailed: {' '.join(found)} "
             "See what it would send again with `embargo adopt`; take it over with `embargo adopt --reason …`."
         )
 
@@ -120,21 +154,80 @@ def adopt(store: Store, *, reason: str, now: datetime, actor: str) -> None:
     """A person takes a fenced store over. Raises :class:`StoreRefused` where it is not fenced."""
     with store.write() as db:
         found = examine(store)
-        if store.path is None or not found.why:
+        if not found.why:
             raise StoreRefused("There is nothing to adopt: this store is this instance's own. Nothing was changed.")
-        seen = _look(store, store.path)
-        instance = secrets.token_hex(8)
-        mark = _mark(instance)
-        # The database's old mark does not fit this file: until the commit the store stays fenced.
-        _write(store.path, _home(store.path, seen.store, instance, (mark,), now))
-        _put(db, mark, before=seen.mark)
-        detail = {
-            "instance": instance,
-            "reason": reason,
-            "was": seen.mark.partition(" ")[0],
-            "why": " ".join(found.why),
-        }
+        detail = {"reason": reason, "why": " ".join(found.why)}
+        if store.path is not None:
+            instance, was = _take_place(store, store.path, db, now)
+            detail |= {"instance": instance, "was": was}
+        _drop(db, _MOVED, _ARRIVING)
         trail.append(db, at=now, actor=actor, entries=[trail.Entry(event="adopted", detail=detail)])
+
+
+def _take_place(store: Store, path: Path, db: Connection, now: datetime) -> tuple[str, str]:
+    """Makes this the store's own place, as `db` commits. Gives the instance that it becomes, and the one that it was."""
+    seen = _look(store, path)
+    instance = secrets.token_hex(8)
+    mark = _mark(instance)
+    # The database's old mark does not fit this file: until the commit the store stays fenced.
+    _write(path, _home(path, seen.store, instance, (mark,), now))
+    _put(db, mark, before=seen.mark)
+    return instance, seen.mark.partition(" ")[0]
+
+
+def moves(db: Connection) -> Moves:
+    """What this database says of moves."""
+    found = {row.key: row.value for row in db.execute(select(meta).where(meta.c.key.in_([_MOVED, _ARRIVING])))}
+    return _moves(found)
+
+
+def refuse_moved(store: Store) -> None:
+    """Raises :class:`StoreRefused` where the store was moved elsewhere, or did not wholly arrive: no service belongs on it."""
+    with store.read() as db:
+        found = moves(db)
+    if found.to is not None:
+        raise StoreRefused(
+            f"This database is not in use any more. {found.why()[0]} Write that address into `database:`. "
+            "To use this one again in its place: `embargo adopt`, which says what it would send again."
+        )
+    if found.coming is not None:
+        raise StoreRefused(
+            f"This database is not in use yet. {found.why()[0]} "
+            "Give `embargo migrate-database` the same two addresses once more: it ends the move, or says what to do."
+        )
+
+
+def leave(db: Connection, move: Move) -> None:
+    """Notes in the old database, in the caller's transaction, that it was moved: it is fenced from then on."""
+    _note(db, _MOVED, move)
+
+
+def expect(db: Connection, move: Move) -> None:
+    """Notes in the new database, in the caller's transaction, that the old one may be in use: it is fenced until `arrive`."""
+    _drop(db, _KEY)  # the mark of the old place
+    _note(db, _ARRIVING, move)
+
+
+def arrive(store: Store, *, now: datetime) -> None:
+    """Ends a move: the old database is fenced, and this is the store's own place from now on."""
+    with store.write() as db:
+        if store.path is not None:
+            _take_place(store, store.path, db, now)
+        _drop(db, _ARRIVING)
+
+
+def _note(db: Connection, key: str, move: Move) -> None:
+    note = {"place": move.place, "at": micros(move.at), "name": move.name}
+    db.execute(insert(meta).values(key=key, value=json.dumps(note)))
+
+
+def _moves(found: Mapping[str, str]) -> Moves:
+    to, coming = (json.loads(found[key]) if key in found else None for key in (_MOVED, _ARRIVING))
+    return Moves(*(Move(**{**each, "at": instant(each["at"])}) if each else None for each in (to, coming)))
+
+
+def _drop(db: Connection, *keys: str) -> None:
+    db.execute(delete(meta).where(meta.c.key.in_(keys)))
 
 
 def mails(store: Store) -> dict[str, dict[str, int]]:
@@ -172,12 +265,13 @@ def _put(db: Connection, mark: str, *, before: str) -> bool:
 
 def _look(store: Store, path: Path) -> _Seen:
     """Both halves. Where a mark is being changed this very moment, once more: the halves must be of one time."""
-    seen = _Seen(None, "", "", 0)
+    seen = _Seen(None, "", "", 0, Moves(None, None))
+    keys = [_KEY, "store_id", _MOVED, _ARRIVING]
     for _ in range(_TRIES):
         home = _read(path)
         with store.read() as db:
-            known = {row.key: row.value for row in db.execute(select(meta).where(meta.c.key.in_([_KEY, "store_id"])))}
-            seen = _Seen(home, known.get("store_id", ""), known.get(_KEY, ""), trail.head(db))
+            known = {row.key: row.value for row in db.execute(select(meta).where(meta.c.key.in_(keys)))}
+            seen = _Seen(home, known.get("store_id", ""), known.get(_KEY, ""), trail.head(db), _moves(known))
         if home == _read(path):
             break
     return seen
@@ -192,6 +286,7 @@ def _found(seen: _Seen, path: Path) -> Finding:
 def _against(seen: _Seen, path: Path) -> Iterator[str]:
     """What speaks against this being the store's own place."""
     home, name = seen.own(), _file(path).name
+    yield from seen.moves.why()
     if isinstance(seen.home, str):
         yield seen.home
     elif seen.home is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection
 
 from scheduler import clock
 from scheduler.errors import StoreRefused
@@ -21,6 +22,9 @@ FRESH_FOR = timedelta(seconds=5)
 
 LATENESS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 3600.0)
 """Upper bounds, in seconds, of the buckets in which lifts are counted by their lateness; one more takes what is later."""
+
+SILENT_AFTER = timedelta(seconds=10)
+"""A service that gave no sign for so long is not running, or hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,7 @@ class Node(NamedTuple):
 
 _FORM = TypeAdapter(Vitals)
 _KIND = "vitals"
+_PREFIX = f"{_KIND}:"
 _GONE_AFTER = timedelta(days=1)
 
 
@@ -146,15 +151,27 @@ def every(store: Store) -> tuple[Node, ...]:
     """
     if store.path is not None:
         return ()
-    found = []
     with store.read() as db:
-        now = postgres.now(db)
-        said = [meta.get(db, key) for key in meta.keys(db, f"{_KIND}:")]
-    for each in said:
+        return _every(db)
+
+
+def _every(db: Connection) -> tuple[Node, ...]:
+    now, found = postgres.now(db), []
+    for said in meta.below(db, _PREFIX).values():
         with suppress(ValidationError):
-            beat = _FORM.validate_json(each or "")
+            beat = _FORM.validate_json(said)
             found.append(Node(beat, now - (beat.server_at or beat.at)))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda node: node.vitals.node))
+
+
+def beating(db: Connection) -> list[str]:
+    """The machines whose service gave a sign to a database on a server of late, by name."""
+    return [node.vitals.host for node in _every(db) if node.age < SILENT_AFTER]
+
+
+def forget(db: Connection) -> None:
+    """Leaves nothing of what services said on other databases, in the caller's transaction."""
+    meta.drop_below(db, _PREFIX, meta.below(db, _PREFIX))
 
 
 def forget_gone(store: Store) -> None:
@@ -163,7 +180,7 @@ def forget_gone(store: Store) -> None:
     if gone:
         with store.write(alone=False) as db:
             for each in gone:
-                meta.drop(db, f"{_KIND}:{each.node}")
+                meta.drop(db, _PREFIX + each.node)
 
 
 def remove(store: Store, *, site: Path) -> None:
