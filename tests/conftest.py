@@ -192,7 +192,7 @@ class House:
 
     folder: Path
     port: int
-    database: str
+    database: str = SQLITE
     service: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
