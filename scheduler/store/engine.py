@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, literal, literal_column, select, text, update
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as AllTaken
 
 from scheduler import permissions
 from scheduler.errors import StoreDamaged, StoreRefused
@@ -106,8 +107,10 @@ class Store:
     def _usable(self) -> Iterator[None]:
         try:
             yield
+        except AllTaken as error:
+            raise StoreRefused("All connections to the database are in use. This is tried again.") from error
         except DatabaseError as error:
-            if type(error) not in {DatabaseError, OperationalError}:
+            if type(error) not in {DatabaseError, OperationalError} and not server.is_operational(error):
                 raise  # a refused row, or a bug
             if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
                 raise self.damaged(error.orig) from error

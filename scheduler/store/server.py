@@ -22,6 +22,7 @@ _REMEDIES = {
     "role": "Make that user (`createuser`), or name another in `database:`.",
     "does not exist": "Make it (`createdb`), or name another in `database:`.",
     "permission denied": "Let this user own the database: `ALTER DATABASE … OWNER TO …`.",
+    "lock timeout": "It is held by another program, or another of ours that hangs; this is tried again.",
     "too many": "Raise the server's max_connections, or close what else is connected.",
 }
 _OTHERWISE = "Does the server run, and is it reached from here? `embargo doctor` looks."
@@ -40,6 +41,19 @@ def hush(engine: Engine) -> None:
         if isinstance(context.sqlalchemy_exception, DBAPIError):
             named = f"({type(found).__module__}.{type(found).__name__}) {primary}"
             context.sqlalchemy_exception.args = (named, *context.sqlalchemy_exception.args[1:])
+
+
+_PASSING = {
+    "25006",  # read-only: a standby that is not promoted yet
+    "25P03",  # it was idle for too long in a transaction
+    "42501",  # a right was taken away
+    "42P01",  # a table is not there: somebody else is at work on them
+}
+
+
+def is_operational(error: DBAPIError) -> bool:
+    """Whether it is for an operator to mend, though its driver has no class for that."""
+    return getattr(error.orig, "sqlstate", None) in _PASSING
 
 
 def place(target: URL) -> str:

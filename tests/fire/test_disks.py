@@ -176,6 +176,7 @@ def digest(database: Path) -> str:
     return hashlib.sha256(database.read_bytes()).hexdigest()
 
 
+@pytest.mark.sqlite_only("damage of its file")
 @pytest.mark.parametrize("part", [(0, 100), (33, 66)], ids=["all", "the middle"])
 def test_a_database_damaged_while_stopped_is_refused_and_left_as_it_is(house, part):
     """A service whose database was damaged while it was stopped says so and ends; it lifts nothing and writes nothing."""
@@ -198,6 +199,7 @@ def test_a_database_damaged_while_stopped_is_refused_and_left_as_it_is(house, pa
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.sqlite_only("damage of its file")
 def test_a_database_damaged_while_running_stops_the_service(house):
     """A service that finds its database damaged says so and ends, with status 1 and nothing lifted from then on."""
     service = start(house)

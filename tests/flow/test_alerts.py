@@ -306,6 +306,7 @@ def test_a_mail_server_that_is_away(office, caplog):
     assert len(asyncio.run(story()).raw) == 1
 
 
+@pytest.mark.sqlite_only("the file is damaged")
 def test_a_database_that_can_not_be_used_is_told_of(office, receiver):
     """Where nothing can be read or kept, people are told all the same, and not every moment."""
     office.store.close()

@@ -91,6 +91,7 @@ def test_a_first_look(house):
     assert "No mail has been owed yet." in said(house, 0, "mail", "ledger")
 
 
+@pytest.mark.sqlite_only("a server's database is made by whoever looks after the server")
 @pytest.mark.parametrize(
     ("command", "status", "answer"),
     [
@@ -122,6 +123,7 @@ def test_looking_makes_no_database(house, command, status, answer):
     assert sorted(path.name for path in house.folder.iterdir()) == ["config.yaml", "records"]
 
 
+@pytest.mark.sqlite_only("the file is out of reach")
 @pytest.mark.parametrize(
     "command", [["queue"], ["rehearse"], ["trail", "verify"], ["doctor"], ["lift", "a", "-r", "b"]]
 )
@@ -133,6 +135,7 @@ def test_a_database_out_of_reach_is_not_taken_for_none(house, command):
     assert "othing" not in text
 
 
+@pytest.mark.sqlite_only("a server's database is made by whoever looks after the server")
 def test_the_doctor_makes_nothing(house):
     """On a new installation `embargo doctor` finds nothing wrong, says that there is no database yet, and makes no folder."""
     assert f"database: {house.folder}/var/embargo.db is not there yet; nothing has been taken in" in said(
@@ -727,6 +730,7 @@ def test_settings_that_cannot_be_used(house):
     assert "config.yaml:5: `site.items` can't be used." in text
 
 
+@pytest.mark.sqlite_only("the file is damaged")
 def test_a_database_that_cannot_be_used(house):
     """A damaged database is told in a sentence, by the commands as by the doctor."""
     (house.folder / "var").mkdir()

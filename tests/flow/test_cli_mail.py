@@ -107,6 +107,7 @@ def test_one_person(house, store):
     assert subscribers.counts(store)["press"]["active"] == 1
 
 
+@pytest.mark.sqlite_only("the file is taken away")
 def test_a_pipe_for_bounces(house, store, tmp_path):
     """`embargo mail bounce` takes any message, so that the mail system bounces no bounce, and says 75 to bring it again."""
     assert "about nobody of ours" in said(house, 0, "mail", "bounce", stdin="Subject: Hello\n\nWords.\n")
@@ -115,6 +116,7 @@ def test_a_pipe_for_bounces(house, store, tmp_path):
     assert "no database" in said(house, 75, "mail", "bounce", stdin="Subject: Hello\n\nWords.\n")
 
 
+@pytest.mark.sqlite_only("the file is taken away")
 def test_a_message_that_cannot_be_read(house, here, store):
     """A file that is not there is told by its name with status 1, as is what is wrong with the settings; what may pass is 75."""
     status, text = here("mail", "bounce", "/nonexist")

@@ -74,6 +74,7 @@ def beating(**changes):
 # --- the heartbeat
 
 
+@pytest.mark.sqlite_only("the heartbeat is a file beside it")
 def test_a_heartbeat_is_read_as_it_was_written(office):
     """What the service writes of itself at a heartbeat is read as it was written, and is its owner's alone."""
     assert vitals.read(office.store, site=office.folder / "public") is None
@@ -91,6 +92,7 @@ def test_a_heartbeat_is_read_as_it_was_written(office):
     assert vitals.read(office.store, site=office.folder / "public") is None
 
 
+@pytest.mark.sqlite_only("the heartbeat is a file beside it")
 @pytest.mark.parametrize("torn", [b"", b'{"at": "2026-', b"[]", b"\xff"])
 def test_a_torn_heartbeat_is_none(office, torn):
     """What a power cut left of a heartbeat is taken for none."""
@@ -98,6 +100,7 @@ def test_a_torn_heartbeat_is_none(office, torn):
     assert vitals.read(office.store, site=office.folder / "public") is None
 
 
+@pytest.mark.sqlite_only("the heartbeat is a file beside it")
 def test_a_heartbeat_that_cannot_be_written_is_refused(office):
     """A heartbeat that can't be written says which file, and what to look at."""
     vitals.beside(office.store).mkdir()
@@ -174,6 +177,7 @@ def test_those_whose_instant_is_near_are_named_first(office, see):
     assert seen.counts[State.ATTENTION] == 25
 
 
+@pytest.mark.sqlite_only("a heartbeat on a server is as old as the server's clock says")
 def test_a_service_is_alive_while_its_heart_beats(office, see):
     """The service is alive while its last heartbeat is fresh by a clock that nobody can set."""
     assert not see().alive
@@ -250,6 +254,7 @@ def test_what_other_processes_left_is_seen(office, see):
     assert see().standing == {("list", "press"): "The file p.csv is empty.", ("x", ""): "y"}
 
 
+@pytest.mark.sqlite_only("a copy of its file")
 def test_a_copy_is_seen_to_be_fenced(office, settings):
     """A look at a copy of the database says why it is fenced."""
     fence.hold(office.store, now=NOW)
@@ -260,6 +265,7 @@ def test_a_copy_is_seen_to_be_fenced(office, settings):
     window.close()
 
 
+@pytest.mark.sqlite_only("the disk of its file")
 def test_one_folder_stands_for_each_disk(office, see, settings):
     """Of several folders on one disk one is named; one that is not there yet counts by where it will be."""
     assert list(see().disk) == [office.store.path.parent]
@@ -270,6 +276,7 @@ def test_one_folder_stands_for_each_disk(office, see, settings):
         assert list(see().disk) == [office.store.path.parent, other]
 
 
+@pytest.mark.sqlite_only("the plans are SQLite's")
 def test_a_look_reads_no_table_that_grows_but_by_its_indexes(office):
     """A look reads mails, mailings and revisions by their indexes alone, however many there are."""
     asked = set()
@@ -295,6 +302,7 @@ def test_a_look_reads_no_table_that_grows_but_by_its_indexes(office):
     assert sum(plan.startswith("SEARCH deliveries USING INDEX") for plan in plans) == 4
 
 
+@pytest.mark.sqlite_only("SQLite itself denies the change")
 def test_the_window_shows_everything_and_changes_nothing_but_notes(office):
     """Through the monitor's window the database refuses every change but a note, and is not made where it is not there."""
     office.record()
@@ -735,6 +743,7 @@ def damage(path):
     path.write_bytes(path.read_bytes()[:100] + os.urandom(path.stat().st_size - 100))
 
 
+@pytest.mark.sqlite_only("the file is locked, gone or damaged")
 @pytest.mark.parametrize("harm", [lock, gone, damage])
 def test_a_database_that_cannot_be_used_is_said_and_the_rest_is_still_answered(office, settings, port, harm, capfd):
     """Over a database that is locked, gone or damaged the probes say so, and the metrics still say what is known."""

@@ -384,6 +384,7 @@ def screen(house, *arguments, env=None, size=(80, 24)):
             os.close(each)
 
 
+@pytest.mark.sqlite_only("the file is taken away and another put in its place")
 def test_watching_the_queue(house):
     """`embargo queue --watch` shows what comes and goes, fits itself to the terminal, and outlives that the database is gone, and
     another one in its place; `q` ends it with status 0 and leaves the terminal as it was.

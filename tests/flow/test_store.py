@@ -6,11 +6,11 @@ import sqlite3
 import stat
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import NOW, Office
+from conftest import NOW, Office, locked
 from sqlalchemy.exc import IntegrityError
 
 from scheduler.errors import StoreRefused
@@ -236,11 +236,12 @@ def test_writers_wait_for_each_other(office):
 def test_a_writer_that_waits_in_vain_says_so(office, monkeypatch):
     """A database that another program keeps locked is reported as that, not as a failure of ours."""
     monkeypatch.setattr("scheduler.store.sqlite._LOCK_WAIT", 0.05)
-    other = open_store(office.url)
-    with other.write(), pytest.raises(StoreRefused, match=r"database is locked.*another program"):
-        office.record()
-    other.close()
-    assert office.record().id == "one"
+    monkeypatch.setattr("scheduler.store.postgres._PATIENCE", timedelta(seconds=0.05))
+    desk = Office(office.folder, office.parts, open_store(office.url), office.clock)
+    with locked(office.url) as told, pytest.raises(StoreRefused, match=rf"{told}.*another program"):
+        desk.record()
+    assert desk.record().id == "one"
+    desk.store.close()
 
 
 def test_readers_never_wait(office):

@@ -346,7 +346,7 @@ def test_what_has_not_gone_does_not_go(office):
     for each in people:
         assert subscribers.forget(office.store, address=each, **PERSON) == 2
     found = office.raw(
-        "SELECT state, worker, subscriber_id, recipient = address, address LIKE 'forgotten:%' FROM deliveries"
+        "SELECT state, worker, subscriber_id, recipient = address, address LIKE 'forgotten:%' FROM deliveries ORDER BY id"
     )
     assert [row[0] for row in found] == ["suppressed", "uncertain", "suppressed", "sending", "sent"]
     assert {row[2:] for row in found} == {(0, 1, 1)}

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import NOW
+from conftest import NOW, SQLITE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -244,6 +244,8 @@ def test_the_hash_is_made_as_the_guide_says(chain):
 )
 def test_a_touched_trail_is_found_out(chain, statements, says):
     """A row that was edited, removed, inserted, moved or cut off is found and named, in one sentence each."""
+    if chain.store.path is None and "'soon'" in statements[0]:
+        pytest.skip("a server's columns hold nothing but what their type says")
     chain.raw(*statements)
     _, broken = verified(chain)
     assert len(broken) == len(says)
@@ -251,6 +253,7 @@ def test_a_touched_trail_is_found_out(chain, statements, says):
         assert found.startswith(sentence)
 
 
+@pytest.mark.sqlite_only("a server's columns hold nothing but what their type says")
 def test_a_value_of_the_wrong_form_is_found_out_in_the_store_too(chain):
     """A row of the store whose instant is none is named, though everything after it was chained anew."""
     chain.raw("UPDATE trail SET at = 'soon' WHERE seq = 3")
@@ -532,6 +535,7 @@ def test_the_first_and_the_last_line_have_their_forms_too(chain):
         assert sentence.startswith(says)
 
 
+@pytest.mark.sqlite_only("a server's columns hold nothing but what their type says")
 def test_a_row_that_is_no_row_any_more_is_not_exported(chain):
     """A row that somebody made unreadable stops the export with its number."""
     chain.raw("UPDATE trail SET detail = x'00' WHERE seq = 4")
@@ -648,6 +652,8 @@ def test_the_trail_of_an_unknown_record(house):
 @pytest.mark.parametrize("tamper", ["at = 'yesterday'", "at = 9000000000000000000", "detail = x'ff'"])
 def test_a_row_made_unreadable_is_told_by_every_command(house, tamper):
     """A row that somebody filled with something else is named by the commands that read the trail, without a traceback."""
+    if house.database != SQLITE and "'" in tamper:
+        pytest.skip("a server's columns hold nothing but what their type says")
     house.run("add", str(house.record("one", embargo="2099-12-01 09:00 America/New_York")))
     house.raw("DROP TRIGGER trail_refuses_update", f"UPDATE trail SET {tamper}")
     for command in (["trail"], ["trail", "--json"], ["show", "one"]):
