@@ -22,7 +22,7 @@ IN_HAND = 2
 """So many segments a worker has in hand: while the last mails of one are under way, the next has begun."""
 
 _ALIVE_EVERY, _DEAD_AFTER = 5.0, 20.0
-_RESCUE, _RESCUE_AT = "embargo.rescue", "*/15 * * * * *"
+_RESCUE, _RESCUE_AT = "embargo.rescue", "* * * * * */15"  # croniter: seconds stand last
 _POLL_EVERY = 5.0
 _CONNECTIONS = 4
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from aiosmtpd.controller import Controller
-from conftest import SETTINGS, House, Office, eventually, free_port
+from conftest import SETTINGS, SQLITE, House, Office, eventually, free_port
 from mail_kit import Post, freeze, listed, released, tally, turn, worker
 
 from scheduler import config, fanout
@@ -37,8 +37,8 @@ LONG, SHORT = MailList(name="Press", recipients=MANY), MailList(name="Wire", rec
 
 @pytest.fixture
 def office(tmp_path, parts, server):
-    """A newsroom's pipeline in this process, on PostgreSQL."""
-    store = open_store(server.new())
+    """A newsroom's pipeline in this process, on PostgreSQL, whose clock is far ahead: the test's decides."""
+    store = open_store(server.new(clock="'2100-01-01Z'::timestamptz"))
     yield Office(tmp_path, parts, store)
     store.close()
 
@@ -47,8 +47,8 @@ def office(tmp_path, parts, server):
 def house(tmp_path, server):
     """A newsroom on PostgreSQL."""
     port = free_port()
-    made = House(tmp_path, port)
-    made.config.write_text(SETTINGS.format(port=port, database=server.new()), "utf-8")
+    made = House(tmp_path, port, server.new())
+    made.config.write_text(SETTINGS.format(port=port, database=made.database), "utf-8")
     (tmp_path / "records").mkdir(mode=0o700)
     yield made
     made.stop()
@@ -350,13 +350,7 @@ def run(house):
     (house.folder / "press.csv").write_text("email\n" + "".join(f"p{number}@example.org\n" for number in range(PEOPLE)))
     text = house.config.read_text().replace("maildir:var/mail", f"smtp://127.0.0.1:{controller.port}")
     house.config.write_text(text.replace('recipients: [desk@example.org, "Zoë <zoe@example.net>"]', "file: press.csv"))
-    url = next(line.split()[1] for line in text.splitlines() if line.startswith("database:"))
-
-    def sql(statement):
-        with psycopg.connect(url, autocommit=True) as db:
-            done = db.execute(statement)
-            return done.fetchall() if done.description else []
-
+    sql = house.raw
     with (house.folder / "workers.log").open("w") as log:
         workers = [
             subprocess.Popen([sys.executable, "-m", "scheduler", "worker"], cwd=house.folder, stderr=log) for _ in "ab"
@@ -377,7 +371,7 @@ def run(house):
 
 def release(house):
     assert house.run("add", str(house.record("one", embargo="none"))).returncode == 0
-    store = open_store(next(line.split()[1] for line in house.config.read_text().splitlines() if "postgresql:" in line))
+    store = open_store(house.url)
     lifted = moves.release_due(store, now=datetime.now(UTC), actor="service", default_lists=["press"])
     store.close()
     assert len(lifted) == 1
@@ -443,11 +437,11 @@ def test_a_server_that_starts_anew_in_the_middle_costs_nobody_his_mail(run, serv
 
 def test_on_sqlite_procrastinate_is_never_imported(tmp_path):
     """A worker on SQLite sends its mail without loading procrastinate."""
-    house = House(tmp_path, free_port())
-    house.config.write_text(SETTINGS.format(port=house.port, database="sqlite:///var/embargo.db"), "utf-8")
+    house = House(tmp_path, free_port(), SQLITE)
+    house.config.write_text(SETTINGS.format(port=house.port, database=SQLITE), "utf-8")
     (tmp_path / "records").mkdir(mode=0o700)
     assert house.run("add", str(house.record("one", embargo="none"))).returncode == 0
-    store = open_store(f"sqlite:///{tmp_path}/var/embargo.db")
+    store = open_store(house.url)
     moves.release_due(store, now=datetime.now(UTC), actor="service", default_lists=["press"])
     store.close()
     with (tmp_path / "imports").open("w") as log:
