@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler import clock
+from scheduler.errors import StoreRefused
 from scheduler.log import alarm, say
 from scheduler.store import Store, nodes, postgres, vitals
 
@@ -138,7 +138,7 @@ class Listener:
                         wait, lost = first, False
                     if heard:
                         self._heard()
-            except (psycopg.Error, SQLAlchemyError) as error:
+            except (StoreRefused, SQLAlchemyError) as error:
                 if self._stopping.is_set():
                     return
                 if not lost:

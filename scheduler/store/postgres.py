@@ -133,17 +133,20 @@ def told(engine: Engine, *, every: timedelta) -> Iterator[bool]:
     """Listens on a connection of its own; gives True once it does, and whenever something was decided, and False when nothing was
     for `every`.
 
-    Raises :class:`psycopg.Error` or SQLAlchemy's own where the server can't be reached or is gone.
+    Raises :class:`StoreRefused`, or SQLAlchemy's own errors, where the server can't be reached or is gone.
     """
-    proxy = engine.raw_connection()
-    connection: psycopg.Connection[Any] = proxy.driver_connection  # type: ignore[assignment]  # psycopg's
-    proxy.detach()
-    with closing(connection):
-        connection.autocommit = True
-        connection.execute(f"LISTEN {CHANNEL}")
-        yield True
-        while True:
-            heard = bool(list(connection.notifies(timeout=every.total_seconds(), stop_after=1)))
-            if not heard:
-                connection.execute("SELECT 1")  # a server that is gone without a word says nothing either
-            yield heard
+    try:
+        proxy = engine.raw_connection()
+        connection: psycopg.Connection[Any] = proxy.driver_connection  # type: ignore[assignment]  # psycopg's
+        proxy.detach()
+        with closing(connection):
+            connection.autocommit = True
+            connection.execute(f"LISTEN {CHANNEL}")
+            yield True
+            while True:
+                heard = bool(list(connection.notifies(timeout=every.total_seconds(), stop_after=1)))
+                if not heard:
+                    connection.execute("SELECT 1")  # a server that is gone without a word says nothing either
+                yield heard
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise StoreRefused(str(error)) from error
