@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +36,48 @@ def _programs(folder: Path) -> Path:
     except (OSError, subprocess.CalledProcessError):
         return Path(shutil.copytree(SHIPPED, folder / "programs")) / "bin"
     return SHIPPED / "bin"
+
+
+class Cut:
+    """A wire to a port of this machine that can be cut: both ends then hear nothing, and nobody tells them. `port` is its near end."""
+
+    def __init__(self, port: int) -> None:
+        self._far = port
+        self._whole = threading.Event()
+        self._whole.set()
+        self._near = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._near.getsockname()[1])
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def cut(self) -> None:
+        """From now on nothing passes."""
+        self._whole.clear()
+
+    def mend(self) -> None:
+        """What was under way passes, and whatever comes."""
+        self._whole.set()
+
+    def close(self) -> None:
+        """Takes no more connections."""
+        self._near.close()
+
+    def _take(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near = self._near.accept()[0]
+                self._whole.wait()
+                far = socket.create_connection(("127.0.0.1", self._far))
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                self._whole.wait()
+                other.sendall(data)
+        for each in (one, other):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
 class Server:
@@ -72,6 +116,25 @@ class Server:
             "initdb", "-D", self.data, "-U", "embargo", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
         )
         return self.start()
+
+    def standby(self, name: str) -> Server:
+        """A streaming standby of this one, started: what it has been sent is there when the server at its side is gone."""
+        made = Server(**{**self.settings, "cluster_name": name})
+        self.program(
+            "pg_basebackup",
+            "-R",
+            "-D",
+            made.data,
+            "-d",
+            f"{self.url('postgres')}?application_name={name}",
+            "-c",
+            "fast",
+        )
+        return made.start()
+
+    def promote(self) -> None:
+        """Makes a primary of a standby."""
+        self.program("pg_ctl", "promote", "-w", "-D", self.data)
 
     def start(self) -> Server:
         """Starts it on the data that are there, and waits until it answers."""

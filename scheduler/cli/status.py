@@ -146,6 +146,11 @@ def facts(view: View) -> Iterator[tuple[str, dict[str, Any]]]:
         doubts = "; ".join(vitals.doubts)
         yield "clock", {"believed": not doubts, "offset_s": vitals.offset_s, "doubts": doubts}
         yield from (("edit_refused", {"problem": problem}) for problem in vitals.config_problems)
+    for node in seen.nodes:
+        beat, life = node.vitals, "silent" if not node.alive else "ready" if node.vitals.ready else "starting"
+        off = None if beat.server_offset_s is None else -beat.server_offset_s
+        clocks = {"beat_age_s": round(node.age.total_seconds(), 3), "site_at": beat.site_at, "clock_offset_s": off}
+        yield "node", {"life": life, "node": beat.node, "pid": beat.pid, **clocks}
     for trouble in view.troubles:
         kind = {"kind": trouble.kind, "subject": trouble.subject, "urgent": trouble.urgent}
         yield "problem", {**kind, "problem": trouble.problem, "remedy": trouble.remedy}
@@ -165,7 +170,7 @@ def facts(view: View) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _document(view: View) -> dict[str, Any]:
-    several = ("edit_refused", "problem", "lift", "mailing", "disk")
+    several = ("edit_refused", "node", "problem", "lift", "mailing", "disk")
     made: dict[str, Any] = dict.fromkeys(("status", "service", "clock")) | {kind: [] for kind in several}
     for kind, columns in facts(view):
         if kind in several:
@@ -307,12 +312,23 @@ def _quiet(view: View, now: datetime) -> Iterator[tuple[str, str, str]]:
         by = "" if off is None else f", {abs(off) * 1000:,.0f} ms {'behind' if off < 0 else 'ahead of'} its NTP server"
         doubts = "; ".join(vitals.doubts)
         yield "clock", f"{f'suspect: {doubts}' if doubts else 'believed'}{by}", "red" if doubts else ""
+    for node in seen.nodes:
+        yield "node", _of_node(node, now), "" if node.alive and node.vitals.ready else "yellow"
     yield "records", _counted(seen.counts) or "none yet", ""
     mails = _counted(seen.ledger)
     yield "mail", f"{mails} in 48 hours" if mails else "none in 48 hours", ""
     yield "site", f"feed written {say.distance(seen.feed_at - now)}" if seen.feed_at else "no feed yet", ""
     if seen.disk:
         yield "disk", f"{' and '.join(filesize.decimal(free) for free in sorted(seen.disk.values()))} free", ""
+
+
+def _of_node(node: Node, now: datetime) -> str:
+    beat = node.vitals
+    life = f"silent for {node.age.total_seconds():.0f} s" if not node.alive else "ready" if beat.ready else "starting"
+    site = f", site written {say.distance(beat.site_at - now)}" if beat.site_at else ", no site yet"
+    off = beat.server_offset_s
+    by = "" if off is None else f", clock {abs(off) * 1000:,.0f} ms {'ahead of' if off < 0 else 'behind'} the server's"
+    return f"{beat.node}: {life}{site}{by}"
 
 
 def _counted(counts: Mapping[Any, int]) -> str:

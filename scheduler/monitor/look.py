@@ -16,12 +16,10 @@ from scheduler.errors import StoreRefused
 from scheduler.record import DeliveryState, State
 from scheduler.store import Store, fence, glance, vitals
 from scheduler.store.glance import Lift, Waiting
-from scheduler.store.vitals import ChildVitals, Vitals
+from scheduler.store.vitals import FRESH_FOR, ChildVitals, Node, Vitals
 
-__all__ = ["KINDS", "ChildVitals", "Lift", "Snapshot", "Trouble", "Vitals", "Waiting", "look", "troubles"]
+__all__ = ["KINDS", "ChildVitals", "Lift", "Node", "Snapshot", "Trouble", "Vitals", "Waiting", "look", "troubles"]
 
-FRESH_FOR = timedelta(seconds=5)
-"""A service whose last heartbeat is older is not running, or hangs."""
 LATE_FOR = timedelta(seconds=5)
 """So much later than its lift is a record still held only where something is wrong."""
 STARTS_IN = timedelta(minutes=2)
@@ -34,7 +32,7 @@ _DOCTOR = "`embargo doctor` looks."
 
 KINDS = (
     *("attention", "overdue", "clock", "config", "mail_failing", "mail_uncertain", "disk", "site", "fenced", "service"),
-    *("list", "child", "refused"),
+    *("list", "child", "refused", "skew", "node"),
 )
 
 
@@ -51,7 +49,7 @@ class Snapshot:
     a server put them off twice, ``unreached`` ones since there was none to be reached; 1000 of a priority are counted.
     ``uncertain`` is for each record how many mails may or may not have arrived. ``disk`` has the free bytes of each disk, by a
     folder on it, ``feed_at`` is when the feed was last written. ``standing`` are the troubles that other processes left, by kind
-    and subject.
+    and subject. ``nodes`` are all services on a server's database, this one among them.
     """
 
     at: datetime
@@ -74,6 +72,7 @@ class Snapshot:
     disk: Mapping[Path, int] = field(default_factory=dict)
     feed_at: datetime | None = None
     standing: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    nodes: tuple[Node, ...] = ()
 
     @property
     def silent(self) -> bool:
@@ -120,6 +119,7 @@ def look(store: Store, config: Config, *, now: datetime, steady: clock.Steady = 
         if beat is not None:
             found["beat_age"] = age = steady() - beat.steady
             found["alive"] = timedelta() <= age < FRESH_FOR  # less than nothing: of an earlier boot
+        found["nodes"] = vitals.every(store)
         found["fenced"] = fence.examine(store).why
         with store.read() as db:
             found["due"], found["due_since"] = glance.due(db, now=now)
@@ -158,9 +158,12 @@ def _written_at(file: Path) -> datetime | None:
         return None
 
 
-def troubles(snapshot: Snapshot, *, disk: int) -> tuple[Trouble, ...]:
-    """What is wrong, urgent first; `disk` is how many bytes a disk must have free."""
+def troubles(snapshot: Snapshot, *, disk: int, tolerance: float = 0.5) -> tuple[Trouble, ...]:
+    """What is wrong, urgent first; `disk` is how many bytes a disk must have free, `tolerance` by how many seconds clocks may
+    differ.
+    """
     found = [*_of_the_lifts(snapshot), *_of_the_service(snapshot), *_of_the_mail(snapshot)]
+    found += _of_the_nodes(snapshot, tolerance)
     for folder, free in snapshot.disk.items():
         if free < disk:
             problem = f"The disk of {folder} has {free // 10**6:,} MB free; {disk // 10**6:,} MB are wanted."
@@ -228,6 +231,21 @@ def _of_the_service(seen: Snapshot) -> Iterator[Trouble]:
         yield Trouble(kind="config", problem=problem, remedy="Mend it; `embargo check` looks.", urgent=False)
     if (wrong := beat.site_problem or _stale(seen)) is not None:
         yield Trouble(kind="site", problem=wrong, remedy=_DOCTOR, urgent=True)
+
+
+def _of_the_nodes(seen: Snapshot, tolerance: float) -> Iterator[Trouble]:
+    """What is wrong between the services that share a database. Each alarms of its own clock, and of the others' silence."""
+    offset = seen.vitals.server_offset_s if seen.vitals is not None and seen.alive else None
+    if offset is not None and abs(offset) > tolerance:
+        problem = f"The database server's clock is {abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} this host's."
+        remedy = "The earlier one decides: lifts may be late. Run an NTP client on both machines."
+        yield Trouble(kind="skew", problem=problem, remedy=remedy, urgent=False)
+    ours = None if seen.vitals is None else seen.vitals.node
+    for node in seen.nodes:
+        if not node.alive and node.vitals.node != ours:
+            problem = f"There is no sign of life of the service {node.vitals.node} for {_long(node.age)}."
+            remedy = "The others lift without it. Start it, or see to its machine; after a day it is forgotten."
+            yield Trouble(kind="node", subject=node.vitals.node, problem=problem, remedy=remedy, urgent=False)
 
 
 def _stale(seen: Snapshot) -> str | None:

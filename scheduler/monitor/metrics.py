@@ -42,6 +42,9 @@ class _Collected(Collector):
             yield from _of_the_database(seen)
         if seen.vitals is not None and seen.alive:
             yield from _of_the_service(seen.vitals)
+        if seen.nodes:
+            alive = sum(each.alive for each in seen.nodes)
+            yield from _number("embargo_nodes_up", "Services on this database whose heartbeat is fresh.", alive)
         feed_age = None if seen.feed_at is None else (seen.at - seen.feed_at).total_seconds()
         yield from _number("embargo_feed_age_seconds", "How long ago the feed was last written.", feed_age)
         disk = {str(folder): free for folder, free in seen.disk.items()}
