@@ -26,7 +26,7 @@ from mail_kit import ZOE, Post, announce, claim, drain, freeze, released, worker
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
-from scheduler import leash
+from scheduler import config, leash
 from scheduler.config import read
 from scheduler.config.parts import BackupPart
 from scheduler.errors import DeliveryFailed, StoreRefused
@@ -792,7 +792,7 @@ def monitor(house):
                 stdin=subprocess.PIPE,
                 stderr=log,
             )
-        process.stdin.write(leash.greeting(house.config.read_bytes()))
+        process.stdin.write(leash.greeting(config.dump(config.read(house.config))))
         process.stdin.flush()
         started.append(process)
         return process
