@@ -237,7 +237,9 @@ def _of_the_nodes(seen: Snapshot, tolerance: float) -> Iterator[Trouble]:
     """What is wrong between the services that share a database. Each alarms of its own clock, and of the others' silence."""
     offset = seen.vitals.server_offset_s if seen.vitals is not None and seen.alive else None
     if offset is not None and abs(offset) > tolerance:
-        problem = f"The database server's clock is {abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} this host's."
+        problem = (
+            f"The database server's clock is {abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} this host's."
+        )
         remedy = "The earlier one decides: lifts may be late. Run an NTP client on both machines."
         yield Trouble(kind="skew", problem=problem, remedy=remedy, urgent=False)
     ours = None if seen.vitals is None else seen.vitals.node

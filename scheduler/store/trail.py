@@ -180,8 +180,15 @@ class _Line(NamedTuple):
 
 @cache
 def _insertion(dialect: Dialect) -> str:
-    """The INSERT of a `_Line`, for the driver itself: what SQLAlchemy does a row takes three times as long as the database."""
-    return str(insert(trail).compile(dialect=dialect))
+    """The INSERT of a `_Line`, for the driver itself: what SQLAlchemy does a row takes three times as long as the database.
+
+    PostgreSQL takes the rows column by column: one statement for all of them.
+    """
+    if dialect.name == "sqlite":
+        return str(insert(trail).compile(dialect=dialect))
+    kinds = ["bigint" if name in {"seq", "at", "revision"} else "text" for name in _Line._fields]
+    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
+    return f"INSERT INTO trail ({', '.join(_Line._fields)}) SELECT * FROM unnest({arrays})"  # noqa: S608 - our own names
 
 
 def append(db: Connection, *, at: datetime, actor: str, entries: Sequence[Entry]) -> None:
@@ -202,8 +209,8 @@ def append(db: Connection, *, at: datetime, actor: str, entries: Sequence[Entry]
         raise EmbargoError(
             "What was to go on the trail holds bytes that are no text, and nothing was changed. Write it in UTF-8."
         ) from None
-    named = [line._asdict() for line in rows] if not db.dialect.positional else rows
-    db.exec_driver_sql(_insertion(db.dialect), named)
+    wanted: Any = rows if db.dialect.name == "sqlite" else tuple(map(list, zip(*rows, strict=True)))
+    db.exec_driver_sql(_insertion(db.dialect), wanted)
     db.execute(update(trail_head).values(seq=seq, hash=previous))
     postgres.tell(db)
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Text, bindparam, exists, insert, literal, select
+from sqlalchemy import Connection, Text, bindparam, insert, literal, select
 
 from scheduler.record import Purpose, State
 from scheduler.store import jobs
 from scheduler.store.schema import Instant, mailings, records
 from scheduler.store.trail import Entry
+from scheduler.store.upsert import inserted
 
 
 class Raced(Exception):
@@ -62,11 +63,11 @@ def owe_default(
         records.c.released_at.between(released_at, until),
         records.c.lists.is_(None),
         records.c.state == State.RELEASED,
-        ~exists().where(mailings.c.record_id == records.c.id, mailings.c.list == bindparam("list", type_=Text)),
     )
     columns = [mailings.c.record_id, mailings.c.revision, mailings.c.purpose, mailings.c.list, mailings.c.owed_at]
     for name in default_lists:
-        db.execute(insert(mailings).from_select(columns, lifted), {"list": name})
+        owed = inserted(db, mailings).from_select(columns, lifted)
+        db.execute(owed.on_conflict_do_nothing(), {"list": name})
     if default_lists:
         jobs.ask_to_freeze(db)
 
