@@ -39,7 +39,7 @@ def _programs(folder: Path) -> Path:
 
 
 class Cut:
-    """A wire to a port of this machine that can be cut: both ends then hear nothing, and nobody tells them. `port` is its near end."""
+    """A wire from `port` to another of this machine. It can be cut: both ends then hear nothing, and nobody tells them."""
 
     def __init__(self, port: int) -> None:
         self._far = port
@@ -75,9 +75,8 @@ class Cut:
             while data := one.recv(65536):
                 self._whole.wait()
                 other.sendall(data)
-        for each in (one, other):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        with one, contextlib.suppress(OSError):  # the other's thread closes the other
+            other.shutdown(socket.SHUT_RDWR)
 
 
 class Server:

@@ -11,6 +11,7 @@ from scheduler.cli import say
 from scheduler.cli.app import CONFIG, Actor, AsJson, ConfigFile, MayReason, acted_on, actor, app, asked, office
 from scheduler.clock import Reading
 from scheduler.config import Config
+from scheduler.daemon.cluster import ServerClock
 from scheduler.daemon.guard import Doubt, Evidence, Host, Known, Witness, ask, examine, trust
 from scheduler.daemon.lock import works
 from scheduler.record import Standing, State
@@ -33,6 +34,7 @@ class _Found(NamedTuple):
     evidence: Evidence
     doubts: dict[Doubt, float]
     running: bool
+    server_offset: timedelta | None
 
 
 def look_at_clock(store: Store, settings: Config) -> _Found:
@@ -45,7 +47,9 @@ def look_at_clock(store: Store, settings: Config) -> _Found:
         tolerance=timedelta(seconds=part.tolerance),
         hold=part.unsynchronised == "hold",
     )
-    return _Found(known, reading, evidence, known.doubts if running else doubts, running)
+    server = ServerClock(store)
+    server.measure()
+    return _Found(known, reading, evidence, known.doubts if running else doubts, running, server.offset)
 
 
 def _waiting(store: Store, found: _Found) -> list[Standing]:
@@ -84,6 +88,7 @@ def _put_json(found: _Found, witnesses: list[Witness], waiting: list[Standing]) 
             "doubts": found.doubts,
             "settled": found.known.settled,
             "offset_s": _offset(found),
+            "server_offset_s": None if found.server_offset is None else found.server_offset.total_seconds(),
             "boot": found.known.boot,
             "kernel_synchronised": None if said_unsynchronised is None else not said_unsynchronised,
             "witnesses": [
@@ -116,6 +121,15 @@ def _put(found: _Found, witnesses: list[Witness], waiting: list[Standing]) -> No
         ("boot", found.known.boot or "unknown", ""),
         ("kernel", kernel[found.evidence.unsynchronised], ""),
     ]
+    if (off := found.server_offset) is not None:
+        where = "ahead of" if off > timedelta() else "behind"
+        facts.append(
+            (
+                "database",
+                f"its server's clock is {abs(off).total_seconds():.3f} s {where} ours; the earlier decides",
+                "",
+            )
+        )
     for each in witnesses:
         ahead = f"our clock is ahead by {each.ahead.total_seconds():+.3f} s, ± {each.within.total_seconds():.3f} s"
         facts.append(("witness", f"{each.server}: {each.problem or ahead}", ""))

@@ -19,7 +19,7 @@ from scheduler.cli import say
 from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app, office
 from scheduler.cli.watch import watch
 from scheduler.config import Config
-from scheduler.monitor.look import Snapshot, Trouble, look, troubles
+from scheduler.monitor.look import Node, Snapshot, Trouble, look, troubles
 from scheduler.pipeline.decide import choices
 from scheduler.record import Standing, State
 from scheduler.store import Store, ledger, records
@@ -68,7 +68,7 @@ class View:
 def see(store: Store, settings: Config, now: datetime) -> View:
     """Everything that `status` shows."""
     snapshot = look(store, settings, now=now)
-    found = troubles(snapshot, disk=settings.alerts.disk)
+    found = troubles(snapshot, disk=settings.alerts.disk, tolerance=settings.clock.tolerance)
     lifts: list[Standing] = []
     mailings: list[Progress] = []
     if snapshot.problem is None:

@@ -73,6 +73,8 @@ def _of_the_service(beat: Vitals) -> Iterator[Metric]:
     )
     ahead = "How far the clock was ahead of the last NTP answer."
     yield from _number("embargo_clock_offset_seconds", ahead, beat.offset_s)
+    server = "How far the database server's clock was ahead of the host's."
+    yield from _number("embargo_server_clock_offset_seconds", server, beat.server_offset_s)
     valid = not beat.config_problems
     yield from _number("embargo_config_valid", "0 while a newer edit of the settings is refused.", valid)
     yield from _at("embargo_config_taken_timestamp_seconds", "When the settings in force were taken.", beat.config_at)

@@ -36,7 +36,12 @@ async def _run(settings: Config, *, leashed: bool) -> None:
     heed(stop, leash=leashed)
     parts = build(settings, tried=False)
     store, transport = glance.open_window(settings.database), way_out(parts)
-    watch = Watch(partial(look, store, settings), clock=clock.system, disk=settings.alerts.disk)
+    watch = Watch(
+        partial(look, store, settings),
+        clock=clock.system,
+        disk=settings.alerts.disk,
+        tolerance=settings.clock.tolerance,
+    )
     alerts = Alerts(store=store, config=settings, transport=transport)
     duty = Duty(store, Work.ALERTS)
     desk = Desk(store=store, parts=parts, transport=transport)
@@ -48,7 +53,7 @@ async def _run(settings: Config, *, leashed: bool) -> None:
             server = _served(settings.monitor.host, settings.monitor.port, watch, aloud=rounds % _REPEAT == 0)
         try:
             seen = await _seen(watch)
-            found, now = troubles(seen, disk=watch.disk), clock.system()
+            found, now = troubles(seen, disk=watch.disk, tolerance=watch.tolerance), clock.system()
             await alerts.tend(seen, found, now, for_all=await asyncio.to_thread(duty.mine))
             await desk.tend(seen, found, now)
             failed = 0

@@ -34,10 +34,11 @@ class Watch:
     `look` takes it at the instant it is given.
     """
 
-    def __init__(self, look: Callable[..., Snapshot], *, clock: Clock, disk: int) -> None:
+    def __init__(self, look: Callable[..., Snapshot], *, clock: Clock, disk: int, tolerance: float = 0.5) -> None:
         self._look = look
         self._clock = clock
         self.disk = disk
+        self.tolerance = tolerance
         self._lock = threading.Lock()
         self._fresh_until = 0.0
         self._seen: Snapshot | None = None
@@ -114,7 +115,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if path == "/metrics":
             seen = self.server.watch.snapshot()
-            wrong = troubles(seen, disk=self.server.watch.disk)
+            watch = self.server.watch
+            wrong = troubles(seen, disk=watch.disk, tolerance=watch.tolerance)
             self._answer(HTTPStatus.OK, *expose(seen, wrong, accept=self.headers.get("Accept", "")))
         elif path in self._probes:
             why = self._probes[path](self.server.watch.snapshot())

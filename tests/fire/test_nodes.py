@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -190,7 +190,7 @@ def test_a_winner_that_dies_before_it_shows_is_shown_by_the_others(newsroom):
 
 
 def test_the_earlier_clock_decides(newsroom, tmp_path):
-    """Hosts 3 s fast and 3 s slow: nothing lifts early by the database's clock, nothing late while one is right, and both say so."""
+    """Hosts 3 s fast and 3 s slow: nothing lifts early by the database's clock, nor late while one is right; both say so."""
     right = newsroom.node()
     with pytest.MonkeyPatch.context() as patch:
         WallClock(tmp_path / "fast", patch).set(3 * SECOND)
@@ -255,12 +255,11 @@ def test_a_server_without_a_connection_to_spare_delays_and_forgets_nothing(newsr
     node = newsroom.node()
     name = newsroom.record(node, ahead(3))
     eventually(newsroom.accepted, "it to be accepted")
-    held = [psycopg.connect(newsroom.server.url("postgres"), autocommit=True)]
-    with pytest.raises(psycopg.OperationalError, match="too many clients"):
-        while True:
-            held.append(psycopg.connect(newsroom.server.url("postgres"), autocommit=True))
-            held[0].execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'embargo'")
-    with pytest.raises(StoreRefused, match="clients"):
+    held: list[psycopg.Connection[Any]] = []
+    while not held or one_more(newsroom.server, held):
+        held[:] = held or [psycopg.connect(newsroom.server.url("postgres"), autocommit=True)]
+        held[0].execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'embargo'")
+    with pytest.raises(StoreRefused):
         open_store(newsroom.url)
     eventually(passed(newsroom.lifts[name] + SECOND), "the lift to pass")
     assert not shows(node, name)
@@ -379,6 +378,14 @@ def test_two_services_write_no_site_together(newsroom):
     assert [each["life"] for each in first.json("status")["node"]] == ["ready"]
     first.stop()
     assert newsroom.rows("SELECT key FROM meta WHERE key LIKE 'vitals:%'") == []
+
+
+def one_more(server: Server, held: list[psycopg.Connection[Any]]) -> bool:
+    """Takes one more connection; whether there was one."""
+    with suppress(psycopg.OperationalError):
+        held.append(psycopg.connect(server.url("postgres"), autocommit=True))
+        return True
+    return False
 
 
 @contextmanager
