@@ -87,8 +87,8 @@ def test_a_heartbeat_is_read_as_it_was_written(office):
     assert replace(found, steady=timedelta()) == beat
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in file.parent.glob("*vitals*")] == [file.name]
-    vitals.remove(office.store)
-    vitals.remove(office.store)
+    vitals.remove(office.store, site=office.folder / "public")
+    vitals.remove(office.store, site=office.folder / "public")
     assert vitals.read(office.store, site=office.folder / "public") is None
 
 

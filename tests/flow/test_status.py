@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from conftest import PATIENCE, Office, words
@@ -272,7 +273,7 @@ def beating(store):
     finally:
         over.set()
         thread.join()
-        vitals.remove(store)
+        vitals.remove(store, site=Path())
 
 
 def test_status_in_a_pipe(house):
