@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
 from aiosmtpd.smtp import SMTP
-from conftest import PATIENCE, SETTINGS, SQLITE
+from conftest import PATIENCE, SETTINGS
 
 from scheduler import config
 
@@ -93,10 +93,10 @@ async def mail_server():
         server.close()
 
 
-def settings(folder, *, port=None, more=""):
+def settings(office, *, port=None, more=""):
     """The newsroom's settings, mail by the server at `port`."""
-    file = folder / "config.yaml"
-    text = SETTINGS.format(port=8080, database=SQLITE)
+    file = office.folder / "config.yaml"
+    text = SETTINGS.format(port=8080, database=office.url)
     if port is not None:
         text = text.replace("maildir:var/mail", f"smtp://127.0.0.1:{port}")
     file.write_text(text + more, "utf-8")

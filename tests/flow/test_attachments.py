@@ -250,7 +250,7 @@ def test_two_who_take_the_same_in(office):
 
 def test_what_was_broken_off_is_swept(office):
     """What a killed process left of an attachment is swept after a day, and never taken for the whole."""
-    office.raw("INSERT INTO attachment_chunks VALUES (?, 0, x'6f6e65')", parameters=(f"{0:020} lost",))
+    office.raw("INSERT INTO attachment_chunks VALUES (?, 0, ?)", parameters=(f"{0:020} lost", b"one"))
     taken(office, b"one", [b"one"])
     assert office.raw("SELECT upload FROM attachment_chunks WHERE upload LIKE '%lost'") == []
 

@@ -49,7 +49,7 @@ class Watcher:
 @asynccontextmanager
 async def watching(office, more=DESK):
     async with mail_server() as inbox:
-        config = settings(office.folder, port=inbox.port, more=more)
+        config = settings(office, port=inbox.port, more=more)
         way = way_out(build(config, tried=False))
         watcher = Watcher(office, config, way)
         yield watcher, inbox
@@ -294,7 +294,7 @@ def test_what_no_server_took_is_sent_later(office, caplog):
     office.record(title="Quokzephyr", body="Wombatglyph.")
 
     async def story():
-        config = settings(office.folder, port=free_port(), more=DESK)
+        config = settings(office, port=free_port(), more=DESK)
         way = way_out(build(config, tried=False))
         watcher = Watcher(office, config, way)
         await watcher.at(LIFT - HOUR)
