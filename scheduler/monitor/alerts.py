@@ -42,7 +42,7 @@ _STALE_AFTER = timedelta(hours=1)
 
 _OF_RECORDS = {"attention", "overdue", "mail_uncertain"}
 
-OF_ALL = frozenset({"attention", "overdue", "mail_failing", "mail_uncertain", "list", "refused"})
+OF_ALL = frozenset({"attention", "overdue", "mail_failing", "mail_uncertain", "list", "refused", "node"})
 """Kinds that every machine on a database sees alike: one of them tells."""
 
 Key = tuple[str, str]
@@ -173,7 +173,7 @@ def unseen(snapshot: Snapshot) -> frozenset[str]:
     if snapshot.problem is not None:
         kinds |= OF_ALL | {"fenced"}
     if snapshot.problem is not None or not snapshot.alive:
-        kinds |= {"clock", "config", "site", "child"}
+        kinds |= {"clock", "config", "site", "child", "skew"}
     if snapshot.counts.get(RecordState.ATTENTION, 0) > len(snapshot.attention):
         kinds.add("attention")
     if len(snapshot.uncertain) >= SOONEST:

@@ -82,9 +82,12 @@ def doubts(guard):
 
 
 def trust(office, machine, *, running):
-    known, reading, _, found = guarding.examine(office.store, host=machine.host, tolerance=TOLERANCE, hold=machine.hold)
+    known, reading, _, found = guarding.examine(
+        office.store, key="clock", host=machine.host, tolerance=TOLERANCE, hold=machine.hold
+    )
     guarding.trust(
         office.store,
+        key="clock",
         known=known,
         reading=reading,
         found=known.doubts or found,

@@ -30,7 +30,7 @@ from scheduler import config, leash
 from scheduler.config import read
 from scheduler.config.parts import BackupPart
 from scheduler.errors import DeliveryFailed, StoreRefused
-from scheduler.monitor.look import KINDS, ChildVitals, Lift, Snapshot, Vitals, Waiting, look, troubles
+from scheduler.monitor.look import KINDS, ChildVitals, Lift, Node, Snapshot, Vitals, Waiting, look, troubles
 from scheduler.monitor.metrics import expose
 from scheduler.monitor.serve import Server, Watch
 from scheduler.record import DeliveryState, State
@@ -423,7 +423,8 @@ def value(families, name, **labels):
 
 
 FULL = replace(
-    beating(offset_s=0.02),
+    beating(offset_s=0.02, server_offset_s=0.01),
+    nodes=(Node(BEAT, SECOND), Node(replace(BEAT, host="press2"), HOUR)),
     counts=dict.fromkeys(State, 0) | {State.HELD: 3, State.ATTENTION: 1},
     ledger=dict.fromkeys(DeliveryState, 0) | {DeliveryState.SENT: 7},
     due=2,
@@ -454,6 +455,15 @@ def test_every_kind_of_trouble_is_documented():
     """The document names every kind of trouble."""
     text = (ROOT / "docs" / "monitoring.md").read_text("utf-8").partition("## Troubles")[2].partition("## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(KINDS)
+
+
+def test_a_silent_service_and_clocks_that_differ_are_said():
+    """Of services on one database each says of another that it is silent, and of its own clock that it differs."""
+    found = {each.kind: each for each in troubles(replace(FULL, vitals=replace(BEAT, server_offset_s=-3.0)), disk=DISK)}
+    assert found["node"].subject == "press2:"
+    assert "1 h" in found["node"].problem
+    assert "3.0 s behind" in found["skew"].problem
+    assert not {"node", "skew"}.intersection(each.kind for each in troubles(WELL, disk=DISK))
 
 
 def test_the_metrics_say_what_was_seen():
