@@ -16,12 +16,13 @@ from scheduler.cli import say
 from scheduler.cli.app import CONFIG, AsJson, ConfigFile, app
 from scheduler.cli.records import attached, load
 from scheduler.config import Config
+from scheduler.embargo import Place
 from scheduler.errors import FileRefused
 from scheduler.intake import lists
 from scheduler.intake.folder import Seen
 from scheduler.parts import Parts, build
 from scheduler.pipeline.accept import Judged, complete, judge
-from scheduler.record import Standing, State
+from scheduler.record import Brief, Standing, State
 from scheduler.store import Store, open_store, records
 
 
@@ -171,9 +172,7 @@ def _facts(result: Judged, now: datetime) -> Iterator[tuple[str, str, str]]:
     if verdict.words and result.stated is not None:
         yield "embargo", verdict.words, ""
     for statement in result.text.statements:
-        in_body = statement.place.start < len(brief.body)
-        where = f"line {brief.body_line + statement.place.line - 1}" if in_body else "title"
-        yield where, f"“{' '.join(statement.words.split())}”", ""
+        yield _where(brief, statement.place), f"“{' '.join(statement.words.split())}”", ""
     if verdict.lift is not None:
         yield "lifts", f"{say.distance(verdict.lift.at - now)}: {say.local(verdict.lift)}", "bold"
         yield "", say.utc(verdict.lift.at), ""
@@ -181,12 +180,23 @@ def _facts(result: Judged, now: datetime) -> Iterator[tuple[str, str, str]]:
         yield "lifts", "when a person lifts it", ""
     for each in brief.enclosed:
         yield "attachment", attached(each.attachment), ""
+    if brief.places:
+        yield "read from", ", ".join(f"{name}: {place}" for name, place in brief.places), ""
+    if brief.left:
+        yield "left out", "; ".join(brief.left), ""
     if verdict.reason:
         yield "reason", verdict.reason, "red"
     if verdict.state is State.ATTENTION and verdict.unfit is None:
         # Where the text contradicts the metadata, a line of metadata alone mends nothing.
         write = "embargo: {}" if result.stated is None else ""
         yield from say.numbered(verdict.candidates, result.draft.zone, now, write)
+
+
+def _where(brief: Brief, place: Place) -> str:
+    """Where in a brief's file a statement of its text stands."""
+    if place.start >= len(brief.body):
+        return "title" if place.start < len(brief.body) + len(brief.title) + 2 else "around it"
+    return "text" if brief.places else f"line {brief.body_line + place.line - 1}"
 
 
 def _json(seen: Seen, result: _Result, now: datetime) -> dict[str, Any]:
@@ -222,6 +232,8 @@ def _json(seen: Seen, result: _Result, now: datetime) -> dict[str, Any]:
         "source": brief.source,
         "topics": brief.topics,
         "attachments": [asdict(each.attachment) for each in brief.enclosed],
+        "read_from": dict(brief.places),
+        "left_out": brief.left,
         "statements": [
             {
                 "words": statement.words,

@@ -85,7 +85,12 @@ def judge(brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime) -
     text = _read(brief, stated, zone=policy.zone, now=now)
     ready = content(brief)
     verdict = check(
-        stated=stated, text=text, now=now, past_on_arrival=policy.past_on_arrival, unfit=_unfit(brief, ready)
+        stated=stated,
+        text=text,
+        now=now,
+        past_on_arrival=policy.past_on_arrival,
+        doubt=brief.doubt or _only_around(brief, stated, text, zone=policy.zone, now=now),
+        unfit=_unfit(brief, ready),
     )
     draft = Draft(
         brief=brief, content=ready, verdict=verdict, zone=policy.zone, language=policy.language, domain=policy.domain
@@ -102,7 +107,7 @@ def judge(brief: Brief, *, policy: Policy, rehearse: Rehearsal, now: datetime) -
 def _read(brief: Brief, stated: Reading | None, *, zone: str, now: datetime) -> Reading:
     """What a brief's text says; what the text leaves open, the metadata settles where it can mean what they say."""
     # A title can carry the statement too ("EMBARGOED UNTIL …: Rates unchanged").
-    words = f"{brief.body}\n\n{brief.title}"
+    words = f"{brief.body}\n\n{brief.title}" + (f"\n\n{brief.notes}" if brief.notes else "")
     text = embargo.read(words, default_zone=zone, issued=brief.issued, seen=brief.seen, now=now)
     if stated is None or stated.lift is None or not instants(text) or _means(text, stated.lift):
         return text
@@ -111,6 +116,17 @@ def _read(brief: Brief, stated: Reading | None, *, zone: str, now: datetime) -> 
     keys = [zone, place] if "/" in place and not place.startswith("Etc/") else [zone]
     near = (embargo.read(words, default_zone=key, issued=brief.issued, now=stated.lift.at) for key in keys)
     return next((reading for reading in near if _means(reading, stated.lift)), text)
+
+
+def _only_around(brief: Brief, stated: Reading | None, text: Reading, *, zone: str, now: datetime) -> str | None:
+    """A doubt where what stands around a text decides what neither its metadata nor it says: it may speak of another text."""
+    if stated is not None or not brief.notes:
+        return None
+    own = _read(replace(brief, notes=""), None, zone=zone, now=now)
+    if (own.kind, own.lift) == (text.kind, text.lift):
+        return None
+    words = " ".join(text.words.split())
+    return f"What stands around the text speaks of an embargo that the text itself does not state: “{words}”. Confirm a time."
 
 
 def _means(text: Reading, lift: Lift) -> bool:

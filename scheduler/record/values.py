@@ -127,6 +127,10 @@ class Brief:
     ``origin`` is the source's own name for it (a file's path), ``digest`` the SHA-256 of its bytes in hex. ``body`` is
     CommonMark; ``body_line`` is the line of the file on which it starts, counting from 1. ``issued`` is the date of the
     document where it states one, ``seen`` a date on or after it (when the page was saved): a bound, never a date of issue.
+
+    ``doubt`` is what keeps it from lifting by itself whatever it says about when, in whole sentences. ``notes`` is what stands
+    around the text (an editor's note, a page's furniture): read for an embargo, shown to no one. Of files that machines write
+    ``places`` has where each field was found, and ``left`` what was not taken, a phrase each.
     """
 
     id: str
@@ -151,6 +155,10 @@ class Brief:
     speakers: tuple[str, ...] = field(default=(), repr=False)
     questions: tuple[Question, ...] = field(default=(), repr=False)
     enclosed: tuple[Enclosed, ...] = ()
+    doubt: str | None = field(default=None, repr=False)
+    notes: str = field(default="", repr=False)
+    places: tuple[tuple[str, str], ...] = ()
+    left: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def attached(self) -> tuple[str, ...]:

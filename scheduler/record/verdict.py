@@ -15,11 +15,18 @@ _LONGEST = 200
 
 
 def check(
-    *, stated: Reading | None, text: Reading, now: datetime, past_on_arrival: PastOnArrival, unfit: str | None = None
+    *,
+    stated: Reading | None,
+    text: Reading,
+    now: datetime,
+    past_on_arrival: PastOnArrival,
+    doubt: str | None = None,
+    unfit: str | None = None,
 ) -> Verdict:
     """Decides about a brief from its metadata's reading (``None``: it has none) and its running text's.
 
-    ``unfit`` is a sentence that keeps the text from going out whatever the time, such as a withheld name found in it.
+    ``doubt`` has the sentences for which a person must look at it before it lifts, ``unfit`` one that keeps the text from
+    going out whatever the time, such as a withheld name found in it.
     """
     decided = Decided.TEXT if stated is None else Decided.METADATA
     reading = text if stated is None else stated
@@ -39,6 +46,11 @@ def check(
         kind = Kind.EVENT if Kind.EVENT in {stated.kind, text.kind} else kind
         known = {candidate.at for candidate in candidates}
         candidates += tuple(candidate for candidate in instants(text) if candidate.at not in known)
+    if doubt is not None:
+        reason = doubt
+        # A part of what the source said about when: to take it back, or to say it anew, is an edit of the embargo.
+        words = " | ".join(filter(None, (words, doubt)))
+        kind = kind if kind is Kind.EVENT else Kind.AMBIGUOUS
     if reason is None and reading.kind is Kind.FIXED:
         reason = _unlikely(reading, now, past_on_arrival)
     reason = unfit or reason
