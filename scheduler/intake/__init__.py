@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scheduler.errors import FileRefused
-from scheduler.intake import written
+from scheduler.intake import html, ninjs, written
 from scheduler.intake.fields import Unfinished
 
 if TYPE_CHECKING:
@@ -27,14 +27,23 @@ FORMATS: Mapping[str, Callable[[bytes, Path, str], Brief]] = {
     ".yaml": written.yaml,
     ".yml": written.yaml,
     ".txt": written.text,
+    ".html": html.read,
+    ".htm": html.read,
+    ".json": ninjs.read,
 }
 """By suffix, what makes a brief, still without its digest, of a file's bytes, its path, and how a refusal calls it."""
 
 
+_BESIDE_A_PAGE = ("_files", "-files", "-dateien", "_fichiers", "_archivos", "_file")
+
+
 def is_record(path: Path) -> bool:
-    """Whether a file of this name is taken for a record. Hidden files, editors' backups and READMEs are not."""
+    """Whether a file of this name is taken for a record. Hidden files, editors' backups, READMEs, and the frames that browsers
+    save beside a page are not.
+    """
     return (
         path.suffix.casefold() in FORMATS
+        and not (FORMATS[path.suffix.casefold()] is html.read and path.parent.name.casefold().endswith(_BESIDE_A_PAGE))
         and not path.name.startswith((".", "#", "~"))
         and path.stem.casefold() != "readme"
     )

@@ -8,6 +8,28 @@ from scheduler.errors import FileRefused
 from scheduler.intake.fields import Unfinished
 from scheduler.intake.matter import FORBIDDEN
 
+_ENCODINGS = re.compile(
+    r"utf-?(8|16(le|be)?)|iso-?8859-\d{1,2}|windows-?125\d|cp125\d|latin-?1|(us-)?ascii|koi8-[ru]|macintosh|tis-620"
+    r"|shift[_-]?jis|euc-(jp|kr)|iso-2022-jp|gb2312|gbk|gb18030|big5(-hkscs)?",
+    re.IGNORECASE,
+)
+# As browsers read them (WHATWG Encoding, section 4.2).
+_MEANT = {
+    "iso-8859-1": "windows-1252",
+    "latin1": "windows-1252",
+    "latin-1": "windows-1252",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+}
+
+
+def encoding(name: str) -> str | None:
+    """The encoding that `name` stands for; ``None`` where texts are not sent in it."""
+    name = name.strip().strip("\"'").casefold()
+    if name in ("ascii", "us-ascii"):
+        return "utf-8"
+    return _MEANT.get(name, name) if _ENCODINGS.fullmatch(name) else None
+
 
 def decoded(data: bytes, file: str) -> str:
     """The text, read as UTF-8, with line feeds at its line ends and without a byte order mark."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
+from scheduler.intake.commonmark import escaped
 from scheduler.intake.questions import asked
 from scheduler.record import Question
 
@@ -255,18 +256,6 @@ def _as_said(label: str, spoken: str) -> str:
         return capitals if is_name and len(capitals) > 1 and re.search(rf"\b{re.escape(capitals)}\b", spoken) else title
 
     return re.sub(r"[^\W\d_]+", word, label)
-
-
-_SPECIAL = re.compile(r"[\\`*_<|]|&(?=#?\w+;)|](?=[(:\[])")
-_LINE_START = re.compile(r"(?P<number>\d{1,9})(?=[.)](?:\s|$))|(?=[#>~]|[-+=:])")
-
-
-def escaped(line: str) -> str:
-    """`line` as CommonMark that shows exactly its characters (CommonMark 0.31, sections 2.4 and 6)."""
-    line = _SPECIAL.sub(lambda match: "\\" + match[0], line)
-    return (
-        _LINE_START.sub(lambda match: f"{match['number'] or ''}\\", line, count=1) if _LINE_START.match(line) else line
-    )
 
 
 def _body(lines: list[str], starts: dict[int, tuple[str, str]]) -> str:
