@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scheduler.errors import FileRefused
-from scheduler.intake import html, ninjs, written
+from scheduler.intake import eml, html, newsml, ninjs, written
 from scheduler.intake.fields import Unfinished
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ FORMATS: Mapping[str, Callable[[bytes, Path, str], Brief]] = {
     ".html": html.read,
     ".htm": html.read,
     ".json": ninjs.read,
+    ".xml": newsml.read,
+    ".eml": eml.read,
 }
 """By suffix, what makes a brief, still without its digest, of a file's bytes, its path, and how a refusal calls it."""
 
