@@ -6,6 +6,7 @@ import re
 from email import message_from_bytes, policy
 from email.errors import MessageError
 from email.message import EmailMessage
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from scheduler.intake import commonmark
@@ -92,12 +93,13 @@ def _text(part: EmailMessage, kind: str, wire: Wire) -> str | None:
     payload = part.get_payload(decode=True)
     if any(type(defect).__name__.startswith("InvalidBase64") for defect in part.defects):
         payload = None
-    if name is not None and isinstance(payload, bytes):
-        try:
-            return payload.decode(name).replace("\r\n", "\n").replace("\r", "\n")
-        except (LookupError, ValueError):
-            pass
-    wire.refuse(f"Its {kind} part is not in the encoding that it states.", "Copy its text into a Markdown file.")
+    try:
+        words = payload.decode(name) if name is not None and isinstance(payload, bytes) else None
+    except (LookupError, ValueError):
+        words = None
+    if words is not None:
+        return words.replace("\r\n", "\n").replace("\r", "\n")
+    return wire.refuse(f"Its {kind} part is not in the encoding that it states.", "Copy its text into a Markdown file.")
 
 
 def _is_attached(part: EmailMessage) -> bool:
@@ -133,10 +135,7 @@ def _paragraph(text: str) -> str:
         return commonmark.indented(inner, "> ", "> ")
     # A long line was wrapped by a mail program; a short one was broken by a person.
     shown = commonmark.paragraph(commonmark.marks(text)).split("  \n")
-    broken = (
-        "  " if len(line) < _WRAPPED or _ITEM.match(after) else ""
-        for line, after in zip(shown, shown[1:], strict=False)
-    )
+    broken = ("  " if len(line) < _WRAPPED or _ITEM.match(after) else "" for line, after in pairwise(shown))
     return "\n".join(line + end for line, end in zip(shown, [*broken, ""], strict=True))
 
 
