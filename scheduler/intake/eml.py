@@ -26,7 +26,16 @@ _WRAPPED = 50
 _ITEM = re.compile(r"\\?[-*+\u2022]|\d{1,3}[.)]")
 _MOST_PARTS = 200
 # What the standard library's readers of headers raise over the oddest of them.
-_ODD = (MessageError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
+_ODD = (
+    MessageError,
+    ArithmeticError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+)
 
 
 def read(data: bytes, path: Path, origin: str) -> Brief:

@@ -158,6 +158,7 @@ def test_a_mail_is_read_in_its_encodings(header, text, title, body):
         b"Subject: " + b"a" * 301 + b"\n\nx\n",
         b"Subject: a\x08b\n\nx\n",
         b"Subject: a\n\nx\x08y\n",
+        b"Subject: a\nDate: Tue, 24 Nov 2026 10:00:00 +" + b"9" * 30 + b"\n\nx\n",
         b"Subject: a\nContent-Type: text/html\n\n" + b"<div>" * 1000,
     ],
 )

@@ -158,7 +158,8 @@ def test_scripts_never_survive():
     """Nothing of a page that a browser would run, and no address but of the web and of mail, is in what is shown."""
     bad = """<p onclick="alert(1)">a</p><a href="javascript:alert(1)">b</a><a href="data:text/html,x">c</a><iframe src="//x">d
 </iframe><svg><script>alert(1)</script></svg><img src=x onerror=alert(1)><p>&lt;script&gt;alert(2)&lt;/script&gt;</p>
-<object data=x></object><a href='https://ok.example/"><script>'>e</a><style>@import</style><p>[x](javascript:alert(3)) ![y](data:z)</p>"""
+<object data=x></object><a href='https://ok.example/"><script>'>e</a><style>@import</style>
+<p>[x](javascript:alert(3)) ![y](data:z)</p>"""
     shown = content(brief(f"<title>t</title><main>{bad}</main>", "a.html")).html
     assert "<script" not in shown
     assert "onclick" not in shown
