@@ -64,18 +64,22 @@ embargo: {embargo}
 
 
 SQLITE = "sqlite:///var/embargo.db"
+FAR_AHEAD = "'2100-01-01Z'::timestamptz"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--database postgresql` runs every test that has a newsroom on PostgreSQL, `sqlite` none."""
+    """`--database postgresql` runs every test that has a newsroom on PostgreSQL, `sqlite` none; `both` does as below."""
     parser.addoption("--database", choices=("both", "sqlite", "postgresql"), default="both")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A newsroom in this process is on both databases, one with processes of its own on SQLite, unless told otherwise."""
+    """What the store and the pipeline do in this process is tried on both databases; processes, kills and what takes long on
+    SQLite, unless told otherwise.
+    """
     if "database" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("--database")
-        both = "office" in metafunc.fixturenames
+        both = "office" in metafunc.fixturenames and metafunc.definition.path.parent.name == "flow"
+        both &= metafunc.definition.get_closest_marker("takes_long") is None
         named = (["sqlite", "postgresql"] if both else ["sqlite"]) if wanted == "both" else [wanted]
         if only := metafunc.definition.get_closest_marker("sqlite_only"):
             skipped = pytest.param("sqlite", marks=pytest.mark.skip(reason=f"SQLite alone: {only.args[0]}"))
@@ -99,7 +103,7 @@ def database(request: pytest.FixtureRequest) -> str:
     """
     if request.param == "sqlite":
         return SQLITE
-    clock = "'2100-01-01Z'::timestamptz" if "office" in request.fixturenames else None
+    clock = FAR_AHEAD if "office" in request.fixturenames else None
     return str(request.getfixturevalue("server").new(clock=clock))
 
 

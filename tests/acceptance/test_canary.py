@@ -443,6 +443,7 @@ def test_the_search_finds_the_words_however_they_are_written(coded, word):
     assert hits({f"{word}.html": b""}, "held")
 
 
+@pytest.mark.sqlite_only("a copy of its file")
 def test_two_sites_with_the_same_releases_are_the_same_bytes(office, tmp_path):
     """Of two newsrooms with the same releases at the same time, one with held records and one without, the sites are equal."""
     office.record("one", embargo="none", title="First")

@@ -26,6 +26,7 @@ def events(house, record_id):
     return [row["event"] for row in house.json("trail") if row["record"] == record_id]
 
 
+@pytest.mark.sqlite_only("the disk of its file")
 def test_a_full_disk_of_the_database_refuses_moves_and_loses_nothing(office):
     """Where the database's disk is full, accepting and releasing are refused and change nothing; with room again they go on."""
     office.record("one", embargo="none")

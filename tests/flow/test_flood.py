@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from xml.etree import ElementTree as ET
 
+import pytest
 from sqlalchemy import insert
 
 from scheduler.outlets.site import Site
@@ -71,6 +72,7 @@ def seen(folder, name):
     return {each.text for each in found if each.text and each.text.startswith("tag:")}
 
 
+@pytest.mark.takes_long
 def test_a_reader_that_polls_every_five_minutes_sees_ten_thousand_releases(office):
     """Of 10,000 releases within a minute, a reader that polls each five minutes sees every one, in feeds of under 5 MB."""
     rows = [hold(office, number, office.clock() + timedelta(milliseconds=6 * number + 1)) for number in range(COUNT)]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from conftest import Office, asked, eventually, free_port, locked
+from conftest import FAR_AHEAD, Office, asked, eventually, free_port, locked
 from mail_kit import SENT, Post, announce, claim, drain, released, settle, tally, worker
 from postgres_kit import Server
 
@@ -147,7 +147,7 @@ def test_the_doctor_says_what_a_promotion_could_lose():
 
 @pytest.fixture
 def newsroom(server, tmp_path, parts):
-    office = Office(tmp_path, parts, open_store(server.new()))
+    office = Office(tmp_path, parts, open_store(server.new(clock=FAR_AHEAD)))
     yield office
     office.store.close()
 

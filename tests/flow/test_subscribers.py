@@ -119,6 +119,7 @@ def test_a_reading_that_is_cut_off(store, monkeypatch):
     assert read(store, CY, BOB, CY) == (0, 1, 2)
 
 
+@pytest.mark.takes_long
 def test_a_hundred_thousand(store):
     """A list of a hundred thousand is read in steps between which others write, and read again without a change."""
     people = [f"Name {number} <reader{number}@example{number % 99}.org>" for number in range(100_000)]

@@ -184,7 +184,7 @@ def test_what_can_not_be_looked_at_is_not_over(told):
     ("snapshot", "kinds"),
     [
         (Snapshot(at=START, alive=True), set()),
-        (Snapshot(at=START), {"clock", "config", "site", "child"}),
+        (Snapshot(at=START), {"clock", "config", "site", "child", "skew"}),
         (Snapshot(at=START, alive=True, problem="It is locked."), set(KINDS) - {"disk", "service"}),
         (Snapshot(at=START, alive=True, counts={RecordState.ATTENTION: 2}), {"attention"}),
         (
