@@ -237,7 +237,7 @@ def _json(seen: Seen, result: _Result, now: datetime) -> dict[str, Any]:
         "statements": [
             {
                 "words": statement.words,
-                "line": brief.body_line + statement.place.line - 1,
+                "line": None if brief.places else brief.body_line + statement.place.line - 1,
                 "column": statement.place.column,
             }
             for statement in result.text.statements
