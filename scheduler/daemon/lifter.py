@@ -69,6 +69,8 @@ class Lifter:
         with self._arming:
             self._stopping = True
         self._nudged.set()
+        # Its thread ends with a traceback where it is stopped between starting a job and taking it off its list.
+        self._alarm.remove_all_jobs()
         self._alarm.shutdown(wait=True)
 
     def arm(self) -> None:
