@@ -11,7 +11,6 @@ import typer
 from scheduler import config, leash, log, permissions, shipped
 from scheduler.cli import say
 from scheduler.cli.app import CONFIG, ConfigFile, app
-from scheduler.daemon import Service, worker
 from scheduler.errors import ConfigRefused
 
 
@@ -45,6 +44,8 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level.")] = False,
 ) -> None:
     """Run the service: hold, lift, write the site, serve it, send mail."""
+    from scheduler.daemon.service import Service  # noqa: PLC0415 - what runs for long takes long to load; other commands are short
+
     settings = config.read(file)
     log.start(verbose=verbose, form=settings.log.format)
     Service(settings).run()
@@ -57,6 +58,8 @@ def run_worker(
     leashed: Annotated[bool, typer.Option("--leash", hidden=True, help="End when standard input ends.")] = False,
 ) -> None:
     """Send mail that is owed. `embargo run` starts one of these itself."""
+    from scheduler.daemon import worker  # noqa: PLC0415 - as above
+
     settings = config.load_dumped(leash.greeted(), path=file) if leashed else config.read(file)
     log.start(form=settings.log.format)
     worker.run(settings, leash=leashed, once=once)
