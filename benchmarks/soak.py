@@ -59,7 +59,7 @@ from scheduler.store.ledger.taking import NEWER, RETRACTED  # noqa: E402
 
 GROWTH = {"service": 8.0, "worker": 2.0, "web": 2.0, "monitor": 2.0}
 """MiB of resident memory that a process may come to hold more with a thousand lifts. The service keeps the parts of documents it
-joined last, some 7 KiB for each of these releases, until they are 128 MB (`scheduler.render.pages`); nothing else of it grows.
+joined last, some 7 KiB for each of these releases, until they are 128 MB (`scheduler.render.pages`).
 """
 FEW = 8
 """So many more descriptors or threads may be kept: connections to the database and the mail server come when they are needed."""
