@@ -15,10 +15,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Dialect, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, Dialect, select, type_coerce, update
 
 from scheduler.errors import EmbargoError, StoreRefused
-from scheduler.store import postgres, schema
+from scheduler.store import postgres, schema, upsert
 from scheduler.store.schema import trail, trail_head
 
 GENESIS = "0" * 64
@@ -180,15 +180,8 @@ class _Line(NamedTuple):
 
 @cache
 def _insertion(dialect: Dialect) -> str:
-    """The INSERT of a `_Line`, for the driver itself: what SQLAlchemy does a row takes three times as long as the database.
-
-    PostgreSQL takes the rows column by column: one statement for all of them.
-    """
-    if dialect.name == "sqlite":
-        return str(insert(trail).compile(dialect=dialect))
-    kinds = ["bigint" if name in {"seq", "at", "revision"} else "text" for name in _Line._fields]
-    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
-    return f"INSERT INTO trail ({', '.join(_Line._fields)}) SELECT * FROM unnest({arrays})"  # noqa: S608 - our own names
+    """The INSERT of a `_Line`, for the driver itself: what SQLAlchemy does a row takes three times as long as the database."""
+    return upsert.of_many(dialect, trail, _Line._fields)
 
 
 def append(db: Connection, *, at: datetime, actor: str, entries: Sequence[Entry]) -> None:
